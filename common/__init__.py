@@ -1,0 +1,1 @@
+"""What every room may use: discovery by folder, and errors a user can act on."""

@@ -1,0 +1,1 @@
+"""Everything that reads: records, statistics, accuracy, layer profiles and the HTML report."""

@@ -1,0 +1,1 @@
+"""Layer profiles: every source becomes one ranked Layer table."""

@@ -1,0 +1,1 @@
+"""Everything that turns a model into the ONNX graph that is measured."""
