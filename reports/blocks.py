@@ -1,0 +1,154 @@
+"""What a section is made of: plain data that the page knows how to print, and nothing about how."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal, TypeAlias
+
+Tone: TypeAlias = Literal["", "good", "info", "warn", "bad", "rejected", "muted"]
+
+
+@dataclass(frozen=True, slots=True)
+class Prose:
+    """One paragraph of plain text."""
+
+    kind: ClassVar[str] = "prose"
+    text: str
+    tone: Tone = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """One number worth a glance, what it is, and what bounds it."""
+
+    label: str
+    value: str
+    detail: str = ""
+    tone: Tone = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Tiles:
+    """A few tiles in a row."""
+
+    kind: ClassVar[str] = "tiles"
+    tiles: tuple[Tile, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """Names and values, in reading order."""
+
+    kind: ClassVar[str] = "facts"
+    title: str
+    pairs: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """A value drawn from the column's reference, with its interval where it has one."""
+
+    value: float
+    low: float | None = None
+    high: float | None = None
+    colour: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """Text as shown; `sort` is the number it stands for, `hint` what hovering adds, `bar` what is drawn instead."""
+
+    text: str
+    sort: float | None = None
+    tone: Tone = ""
+    hint: str = ""
+    bar: Bar | None = None
+
+
+MISSING = Cell("–", tone="muted")
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column's head; `filter` gives it a select, `reference` is where the bars of a bar column begin."""
+
+    title: str
+    unit: str = ""
+    kind: Literal["text", "number", "badge", "bar", "message"] = "text"
+    filter: bool = False
+    hint: str = ""
+    reference: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A sortable table; with `search` it can be searched and filtered too. Every row has a cell a column."""
+
+    kind: ClassVar[str] = "table"
+    columns: tuple[Column, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    title: str = ""
+    search: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """One series. Points have `hover` lines each and may have x intervals; bars lie flat, one a label in `names`.
+
+    `colours` index the page's palette, one for all or one a mark; `panel` picks the y axis.
+    """
+
+    shape: Literal["points", "line", "bars"]
+    name: str
+    x: tuple[float, ...]
+    y: tuple[float, ...] = ()
+    names: tuple[str, ...] = ()
+    hover: tuple[tuple[str, ...], ...] = ()
+    x_low: tuple[float, ...] = ()
+    x_high: tuple[float, ...] = ()
+    colours: tuple[int, ...] = ()
+    panel: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Axis:
+    """An axis with its unit in the title; `ticks` replaces numbers by words at some places."""
+
+    title: str
+    log: bool = False
+    ticks: tuple[tuple[float, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """One picture; two y axes are two panels over the same x."""
+
+    kind: ClassVar[str] = "chart"
+    title: str
+    traces: tuple[Trace, ...]
+    x: Axis
+    y: tuple[Axis, ...]
+    legend: bool = True
+
+
+Drawn: TypeAlias = Prose | Table | Chart
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """What is shown when `names`, one for each label of the chooser, are chosen."""
+
+    names: tuple[str, ...]
+    blocks: tuple[Drawn, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Chooser:
+    """Selects, one a label, that show one option of many."""
+
+    kind: ClassVar[str] = "chooser"
+    labels: tuple[str, ...]
+    options: tuple[Option, ...]
+
+
+Block: TypeAlias = Prose | Tiles | Facts | Table | Chart | Chooser

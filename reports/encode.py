@@ -1,0 +1,52 @@
+"""Blocks as the JSON that the page's scripts draw, safe inside a script element."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+from dataclasses import asdict
+from typing import Any
+
+import msgspec
+
+from reports.blocks import Bar, Block, Cell, Chooser, Facts, Prose, Table, Tiles
+
+PACKED_FROM = 100_000
+"""Longer data is gzipped: thousands of rows beside plotly's 4.8 MB have to stay under 6 MB."""
+
+
+def island(block: Block) -> tuple[str, str]:
+    """(media type, text) of a block for a script element: JSON, or gzipped JSON in base64 where that is long.
+
+    `<` is written as \\u003c, so that no text in it can end the element or begin another.
+    """
+    text = msgspec.json.encode(_plain(block))
+    if len(text) >= PACKED_FROM:
+        return "application/gzip", base64.b64encode(gzip.compress(text, mtime=0)).decode()
+    return "application/json", text.decode().replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+def _plain(block: Block) -> dict[str, Any]:
+    match block:
+        case Table():
+            rows = [[_cell(cell) for cell in row] for row in block.rows]
+            columns = [asdict(column) for column in block.columns]
+            return {"kind": "table", "title": block.title, "search": block.search, "columns": columns, "rows": rows}
+        case Chooser():
+            options = [{"names": o.names, "blocks": [_plain(inner) for inner in o.blocks]} for o in block.options]
+            return {"kind": "chooser", "labels": block.labels, "options": options}
+        case Prose() | Tiles() | Facts():
+            return {"kind": block.kind, **asdict(block)}
+    return {"kind": block.kind, **asdict(block)}
+
+
+def _cell(cell: Cell) -> str | list[Any]:
+    """The bare text where that is all, else a list without its empty end: rows are most of the page's data."""
+    fields: list[Any] = [cell.text, cell.sort, cell.tone, cell.hint, _bar(cell.bar)]
+    while fields and fields[-1] in (None, ""):
+        fields.pop()
+    return cell.text if len(fields) < 2 else fields
+
+
+def _bar(bar: Bar | None) -> list[float | int | None] | None:
+    return [bar.value, bar.low, bar.high, bar.colour] if bar else None

@@ -1,0 +1,73 @@
+"""How far the outputs are from the PyTorch FP32 reference, over the whole test split."""
+
+from __future__ import annotations
+
+from reports.accuracy import Accuracy, OutputError, Spread
+from reports.blocks import MISSING, Block, Cell, Column, Prose, Table
+from reports.run import Entry, Run
+from reports.section import Section
+from reports.wording import badge, decibel, number, scientific
+
+_SPREAD = ("mean", "median", "p99", "max")
+
+COLUMNS = (
+    Column("case"),
+    Column("precision", filter=True),
+    Column("output", filter=True),
+    Column("outcome", kind="badge", filter=True),
+    *(Column(f"absolute {name}", "", "number", hint="error in the output's own unit") for name in _SPREAD),
+    *(Column(f"relative {name}", "", "number", hint="error over the reference's value") for name in _SPREAD),
+    Column("1 − cosine", "", "number", hint="0 is the same direction"),
+    Column("SNR", "dB", "number"),
+    Column("NaN or infinite", "elements", "number"),
+    Column("agreement", "%", "number"),
+    Column("score", "", "number"),
+    Column("change", "", "number", hint="against the reference; negative is worse"),
+)
+
+
+def rows(entry: Entry) -> tuple[tuple[Cell, ...], ...]:
+    """One row an output of a checked case, a cell a column of COLUMNS; none where nothing was checked."""
+    accuracy = entry.record.accuracy
+    return tuple(_row(entry, accuracy, output) for output in accuracy.outputs) if accuracy else ()
+
+
+def _row(entry: Entry, accuracy: Accuracy, output: OutputError) -> tuple[Cell, ...]:
+    bad = Cell(f"{output.non_finite:,}", output.non_finite, tone="bad" if output.non_finite else "muted")
+    return (
+        Cell(entry.case.id),
+        Cell(entry.case.precision),
+        Cell(output.output, hint=f"{output.elements:,} elements"),
+        badge(entry.record.outcome),
+        *_spread(output.absolute),
+        *_spread(output.relative),
+        scientific(1 - output.cosine),
+        Cell(decibel(output.snr_db), output.snr_db),
+        bad,
+        number(accuracy.agreement * 100, 2),
+        Cell(
+            f"{accuracy.score:.4f}", accuracy.score, hint=f"{accuracy.metric}, reference {accuracy.reference_score:.4f}"
+        ),
+        Cell(f"{accuracy.delta:+.4f}", accuracy.delta),
+    )
+
+
+def _spread(spread: Spread | None) -> tuple[Cell, ...]:
+    if spread is None:
+        return (MISSING,) * 4
+    return tuple(scientific(value) for value in (spread.mean, spread.median, spread.p99, spread.max))
+
+
+def _blocks(run: Run) -> tuple[Block, ...]:
+    shown = tuple(row for entry in run.entries for row in rows(entry))
+    if not shown:
+        return ()
+    checked = {entry.case.variant: a for entry in run.entries if (a := entry.record.accuracy)}
+    metrics = "; ".join(
+        f"{variant}: score is {a.metric}, {a.reference_score:.4f} for the reference, over {a.inputs:,} inputs"
+        for variant, a in checked.items()
+    )
+    return Prose(f"{metrics}."), Table(COLUMNS, shown, search=True)
+
+
+accuracy = Section(90, "Accuracy", _blocks, "No case got as far as the comparison with the reference.")

@@ -1,0 +1,147 @@
+"use strict";
+// Builds plotly figures from plain traces. plotly reads a part of HTML in every text, so every text is escaped here.
+
+const charts = [];
+const SYMBOLS = ["circle", "square", "diamond", "triangle-up", "cross", "x", "star", "hexagon"];
+const NAME_LENGTH = 46;
+
+function safe(text) {
+  return text.replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;").replace(/\$/g, "&#36;");
+}
+
+function colour(name) {
+  return getComputedStyle(document.documentElement).getPropertyValue("--" + name).trim();
+}
+
+function drawChart(node, chart) {
+  if (chart.title) node.append(Object.assign(element("h3"), { textContent: chart.title }));
+  const plot = element("div", "plot");
+  node.append(plot);
+  charts.push([plot, chart]);
+  paint(plot, chart);
+}
+
+function paint(plot, chart) {
+  const stacked = plot.clientWidth < 760;
+  const options = { displaylogo: false, responsive: true, modeBarButtonsToRemove: ["select2d", "lasso2d"] };
+  Plotly.react(plot, chart.traces.map((trace) => SHAPES[trace.shape](trace)), layout(chart, stacked), options);
+}
+
+const SHAPES = { points, line, bars };
+
+function points(trace) {
+  const ink = colour("c" + (trace.colours[0] % 8));
+  return {
+    ...common(trace),
+    mode: "markers",
+    showlegend: trace.panel === 0,
+    legendgroup: safe(trace.name),
+    text: hover(trace),
+    marker: { color: ink, size: 9, symbol: SYMBOLS[trace.colours[0] % 8], line: { color: colour("paper"), width: 1 } },
+    error_x: {
+      type: "data",
+      symmetric: false,
+      array: trace.x_high.map((high, i) => high - trace.x[i]),
+      arrayminus: trace.x_low.map((low, i) => trace.x[i] - low),
+      color: ink,
+      thickness: 1.2,
+      width: 3,
+    },
+  };
+}
+
+function line(trace) {
+  return {
+    ...common(trace),
+    mode: "lines+markers",
+    showlegend: trace.panel === 0,
+    legendgroup: "line " + safe(trace.name),
+    hoverinfo: "skip",
+    line: { color: colour("faint"), width: 1.5, dash: "dot", shape: "hv" },
+    marker: { size: 17, symbol: "circle-open", color: colour("faint"), line: { width: 1.5 } },
+  };
+}
+
+function bars(trace) {
+  return {
+    type: "bar",
+    orientation: "h",
+    x: trace.x,
+    y: trace.x.map((_, i) => i),
+    name: safe(trace.name),
+    text: hover(trace),
+    textposition: "none",
+    hovertemplate: "%{text}<extra></extra>",
+    marker: { color: trace.colours.map((index) => colour("c" + (index % 8))) },
+  };
+}
+
+function common(trace) {
+  const panel = trace.panel ? { xaxis: "x2", yaxis: "y2" } : {};
+  return { type: "scatter", name: safe(trace.name), x: trace.x, y: trace.y, hovertemplate: "%{text}<extra></extra>", ...panel };
+}
+
+function hover(trace) {
+  return trace.hover.map((lines) => lines.map(safe).join("<br>"));
+}
+
+function layout(chart, stacked) {
+  const two = chart.y.length > 1;
+  const names = chart.traces[0].names;
+  const figure = {
+    paper_bgcolor: "rgba(0,0,0,0)",
+    plot_bgcolor: "rgba(0,0,0,0)",
+    font: { family: "system-ui, sans-serif", size: 12.5, color: colour("ink") },
+    hoverlabel: { bgcolor: colour("paper"), bordercolor: colour("rule"), font: { color: colour("ink") }, align: "left", namelength: -1 },
+    margin: { l: 64, r: 16, t: 10, b: 48 },
+    height: names.length ? 70 + 22 * names.length : two && stacked ? 760 : 440,
+    showlegend: chart.legend,
+    legend: { orientation: "h", y: 1.02, yanchor: "bottom", x: 0 },
+    bargap: 0.25,
+    xaxis: axis(chart.x),
+    yaxis: axis(chart.y[0]),
+  };
+  if (names.length) Object.assign(figure.yaxis, labels(names));
+  if (two) Object.assign(figure, panels(chart, figure, stacked));
+  return figure;
+}
+
+function panels(chart, figure, stacked) {
+  const xaxis2 = { ...axis(chart.x), anchor: "y2", matches: "x" };
+  const yaxis2 = { ...axis(chart.y[1]), anchor: "x2" };
+  if (stacked) {
+    figure.yaxis.domain = [0.56, 1];
+    yaxis2.domain = [0, 0.44];
+  } else {
+    figure.xaxis.domain = [0, 0.45];
+    xaxis2.domain = [0.55, 1];
+  }
+  return { xaxis2, yaxis2 };
+}
+
+function labels(names) {
+  const short = (name) => (name.length > NAME_LENGTH ? "…" + name.slice(1 - NAME_LENGTH) : name);
+  return {
+    tickmode: "array",
+    tickvals: names.map((_, i) => i),
+    ticktext: names.map((name) => safe(short(name)) + " "),
+    autorange: "reversed",
+    automargin: true,
+    showgrid: false,
+    ticks: "",
+  };
+}
+
+function axis(described) {
+  const ink = { color: colour("muted"), gridcolor: colour("grid"), linecolor: colour("rule"), zerolinecolor: colour("rule") };
+  const shape = { title: { text: safe(described.title), standoff: 8 }, ticks: "outside", showline: true, zeroline: false };
+  const log = described.log ? { type: "log", dtick: "D1", exponentformat: "none", separatethousands: true } : {};
+  return { ...ink, ...shape, ...log };
+}
+
+function repaint() {
+  for (const [plot, chart] of charts) if (plot.isConnected) paint(plot, chart);
+}
+
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", repaint);
+matchMedia("print").addEventListener("change", repaint);
