@@ -11,11 +11,12 @@ import torch
 from safetensors.torch import save_file
 from torch.nn import functional as F
 
+from variants import weights
 from variants.data import digits
 from variants.networks.vit import ViT, ViTConfig
 
 EPOCHS, BATCH, PEAK_LR, WEIGHT_DECAY, WARMUP_EPOCHS = 60, 64, 1e-3, 0.05, 5
-OUTPUT = Path(__file__).parent.parent / "weights" / "vit_digits.safetensors"
+OUTPUT = weights.FOLDER / "vit_digits.safetensors"
 
 
 def augment(images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
@@ -77,9 +78,10 @@ def main() -> None:
     args = parser.parse_args()
     model = train(args.epochs, args.seed)
     score = top1(model, digits.load()["test"])
-    weights = {name: tensor.detach().contiguous() for name, tensor in model.state_dict().items()}
+    state = {name: tensor.detach().contiguous() for name, tensor in model.state_dict().items()}
     args.output.parent.mkdir(parents=True, exist_ok=True)
-    save_file(weights, args.output, metadata={"test_top1": f"{score:.4f}", "seed": str(args.seed), "epochs": str(args.epochs)})
+    save_file(state, args.output, metadata={"test_top1": f"{score:.4f}", "seed": str(args.seed), "epochs": str(args.epochs)})
+    weights.write_digest(args.output)
     print(f"test top-1 {score:.4f} on {digits.TEST_IMAGES} images; wrote {args.output.name}, {args.output.stat().st_size} bytes")
 
 

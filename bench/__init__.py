@@ -1,0 +1,1 @@
+"""Builds and measures: the only room that touches a backend or a clock."""

@@ -1,0 +1,76 @@
+"""What a backend file declares: how to build an ONNX graph for one batch, run it and profile it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import msgspec
+
+from reports.layers.layer import Layer
+from variants.variant import Array, Tensors
+
+
+class BuildInfo(msgspec.Struct, frozen=True):
+    """What came of a build. `seconds` is the build alone; `rejection` is the parser's or builder's own message, "" when accepted.
+
+    `target` is what it was built for.
+    """
+
+    target: str
+    seconds: float
+    warnings: tuple[str, ...] = ()
+    rejection: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class BuildOptions:
+    """`batch` is fixed in the plan; `threads` are CPU threads; `compute_capability` such as "8.9" where no GPU says; `limit_s` ends a build."""
+
+    batch: int
+    threads: int
+    compute_capability: str
+    limit_s: float
+
+
+class Runner(Protocol):
+    """A loaded plan, ready to run."""
+
+    def run(self, feeds: Tensors) -> dict[str, Array]:
+        """Outputs by name for inputs by name, each [batch, ...]."""
+        ...
+
+    def bind(self, feeds: Tensors) -> Callable[[], object]:
+        """A call that runs once on inputs already in place: what is timed."""
+        ...
+
+
+class Backend(ABC):
+    """One way to execute a graph. A backend that cannot run here says why in `why_not_run` and is build-only."""
+
+    @abstractmethod
+    def unavailable(self) -> str | None:
+        """Why it cannot even build here, with the command that mends it; None when it can."""
+
+    @abstractmethod
+    def identity(self, options: BuildOptions) -> tuple[tuple[str, str], ...]:
+        """Versions and flags by name: with the graph's digest, the identity of a plan."""
+
+    @abstractmethod
+    def build(self, model: Path, plan: Path, options: BuildOptions) -> BuildInfo:
+        """Build `model` into the file `plan`; a refusal is returned, a crash or time-out raises UserError."""
+
+    def why_not_run(self) -> str | None:
+        """Why plans cannot be run here; None when they can."""
+        return None
+
+    @abstractmethod
+    def load(self, plan: Path, options: BuildOptions) -> Runner:
+        """Load a plan to run it."""
+
+    @abstractmethod
+    def profile(self, plan: Path, feeds: Tensors, options: BuildOptions) -> tuple[Layer, ...]:
+        """Ranked layers from a run of its own: the profiler changes what it times."""

@@ -1,0 +1,1 @@
+"""One file a backend: `backends/<name>.py` defines a Backend called <name>."""

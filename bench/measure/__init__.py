@@ -1,0 +1,1 @@
+"""The clock, the protocol and what keeps a measurement quiet."""

@@ -1,0 +1,52 @@
+"""Questions that passes and precisions ask of a GraphSurgeon graph."""
+
+from __future__ import annotations
+
+import onnx
+import onnx_graphsurgeon as gs
+
+from variants.variant import Array
+
+
+def constant(tensor: gs.Tensor) -> Array | None:
+    """The value of `tensor` when it is known ahead of time, through Constant and Identity nodes; else None."""
+    if isinstance(tensor, gs.Constant):
+        return tensor.values
+    if len(tensor.inputs) != 1:
+        return None
+    node = tensor.inputs[0]
+    if node.op == "Constant":
+        value = node.attrs.get("value")
+        return None if value is None else value.values
+    return constant(node.inputs[0]) if node.op == "Identity" else None
+
+
+def scalar(tensor: gs.Tensor) -> float | None:
+    """The value of a constant of one element, else None."""
+    value = constant(tensor)
+    return float(value.ravel()[0]) if value is not None and value.size == 1 else None
+
+
+def split_constant(node: gs.Node) -> tuple[gs.Tensor, Array] | None:
+    """The (variable, constant value) inputs of a commutative two-input node in either order, or None."""
+    first, second = node.inputs
+    for variable, other in ((first, second), (second, first)):
+        value = constant(other)
+        if value is not None and constant(variable) is None:
+            return variable, value
+    return None
+
+
+def only_consumer(graph: gs.Graph, tensor: gs.Tensor, op: str) -> gs.Node | None:
+    """The node of type `op` that alone reads `tensor`; None when something else does, graph outputs included."""
+    if len(tensor.outputs) != 1 or any(tensor is output for output in graph.outputs):
+        return None
+    node = tensor.outputs[0]
+    return node if node.op == op else None
+
+
+def with_opset(graph: gs.Graph, opset: int) -> gs.Graph:
+    """The graph at no less than `opset`, converted by onnx's version converter where it is older."""
+    if graph.opset >= opset:
+        return graph
+    return gs.import_onnx(onnx.version_converter.convert_version(gs.export_onnx(graph), opset))

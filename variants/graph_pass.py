@@ -1,0 +1,49 @@
+"""What a pass file declares: one transform of an ONNX graph that says how much it rewrote."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import onnx
+import onnx_graphsurgeon as gs
+
+
+@dataclass(frozen=True, slots=True)
+class GraphPass:
+    """`run(model)` returns the new model and the number of rewrites; it may not change its argument.
+
+    `library` is the distribution that does the work, "" for our own; its version is part of the cache key.
+    """
+
+    run: Callable[[onnx.ModelProto], tuple[onnx.ModelProto, int]]
+    library: str = ""
+
+
+def surgeon(rewrite: Callable[[gs.Graph], tuple[gs.Graph, int]]) -> GraphPass:
+    """A pass written with GraphSurgeon; a rewrite of nothing leaves the model as it was, byte for byte."""
+
+    def run(model: onnx.ModelProto) -> tuple[onnx.ModelProto, int]:
+        graph, rewrites = rewrite(gs.import_onnx(onnx.ModelProto.FromString(model.SerializeToString())))
+        if not rewrites:
+            return model, 0
+        return gs.export_onnx(graph.cleanup().toposort()), rewrites
+
+    return GraphPass(run, "onnx-graphsurgeon")
+
+
+def cleaner(clean: Callable[[onnx.ModelProto], onnx.ModelProto], library: str) -> GraphPass:
+    """A library's whole clean-up as one pass; its rewrites are the nodes that went or came, counted by operator type."""
+
+    def run(model: onnx.ModelProto) -> tuple[onnx.ModelProto, int]:
+        before = _operators(model)
+        after = clean(onnx.ModelProto.FromString(model.SerializeToString()))
+        now = _operators(after)
+        return after, (before - now).total() + (now - before).total()
+
+    return GraphPass(run, library)
+
+
+def _operators(model: onnx.ModelProto) -> Counter[str]:
+    return Counter(node.op_type for node in model.graph.node)

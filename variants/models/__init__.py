@@ -1,0 +1,1 @@
+"""One file a model: `models/<name>.py` defines a Variant called <name>."""

@@ -1,0 +1,38 @@
+"""Fuse the nine nodes of a decomposed LayerNorm into LayerNormalization.
+
+(x - mean(x)) / sqrt(mean((x - mean(x))^2) + e) * scale + bias -> LayerNormalization(x, scale, bias; axis, e)
+"""
+
+from __future__ import annotations
+
+import onnx_graphsurgeon as gs
+
+from variants.graph import with_opset
+from variants.graph_pass import surgeon
+from variants.layernorm import find
+
+OPSET = 17
+"""LayerNormalization is an ONNX operator since opset 17."""
+
+
+def rewrite(graph: gs.Graph) -> tuple[gs.Graph, int]:
+    """Replace every match; the statistics stay in fp32 (stash_type 1)."""
+    if not any(find(graph)):
+        return graph, 0
+    graph = with_opset(graph, OPSET)
+    matches = list(find(graph))
+    for match in matches:
+        last, name = match.nodes[-1], match.output.name
+        fused = gs.Node(
+            "LayerNormalization",
+            name=f"{last.name or name}/LayerNormalization",
+            attrs={"axis": match.axis, "epsilon": match.epsilon, "stash_type": 1},
+            inputs=[match.source, gs.Constant(f"{name}/scale", match.scale), gs.Constant(f"{name}/bias", match.bias)],
+            outputs=[match.output],
+        )
+        last.outputs.clear()
+        graph.nodes.append(fused)
+    return graph, len(matches)
+
+
+fuse_layernorm = surgeon(rewrite)

@@ -1,0 +1,17 @@
+"""onnxslim: constant folding, common sub-expressions and operator fusions."""
+
+from __future__ import annotations
+
+import onnx
+
+from variants.graph_pass import cleaner
+
+
+def clean(model: onnx.ModelProto) -> onnx.ModelProto:
+    """onnxslim's default optimisation."""
+    from onnxslim import slim
+
+    return slim(model)
+
+
+onnxslim = cleaner(clean, "onnxslim")

@@ -1,0 +1,67 @@
+"""What a precision file declares: a transform of the ONNX graph, what it may cost, and how one sees that it happened."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import onnx
+
+from variants.calibration import Ranges, Tensors, Threshold, calibrate
+from variants.quantize import activations, insert_qdq
+
+
+@dataclass(frozen=True, slots=True)
+class Precision:
+    """`apply(model, ranges)` returns the model in this precision; `calibrate(model, inputs)` makes its ranges, where it needs any.
+
+    `dtype` is the ONNX element type (onnx.TensorProto.*) that a graph in this precision must carry. `min_snr_db`,
+    `min_agreement` (0..1) and `max_drop` (in the task metric's unit) bound the error against the PyTorch FP32
+    reference; `why` is the reason for those bounds.
+    """
+
+    dtype: int
+    apply: Callable[[onnx.ModelProto, Ranges], onnx.ModelProto]
+    min_snr_db: float
+    min_agreement: float
+    max_drop: float
+    why: str
+    calibrate: Callable[[onnx.ModelProto, Tensors], Ranges] | None = None
+    library: str = ""
+
+
+def int8(threshold: Threshold, why: str) -> Precision:
+    """Explicit Q/DQ with activation ranges chosen by `threshold`."""
+    return Precision(
+        dtype=onnx.TensorProto.INT8,
+        apply=insert_qdq,
+        min_snr_db=20,
+        min_agreement=0.98,
+        max_drop=0.01,
+        why=why,
+        calibrate=lambda model, inputs: calibrate(model, activations(model), inputs, threshold),
+        library="onnx-graphsurgeon",
+    )
+
+
+def carries(model: onnx.ModelProto, dtype: int) -> bool:
+    """Whether any parameter of the model, sub-graph bodies included, has this element type, or a Cast or Q produces it."""
+    return any(dtype in _dtypes(graph) for graph in graphs(model.graph))
+
+
+def graphs(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
+    """A graph and all bodies inside its nodes."""
+    yield graph
+    for node in graph.node:
+        for attribute in node.attribute:
+            for body in (attribute.g, *attribute.graphs):
+                if body.node:
+                    yield from graphs(body)
+
+
+def _dtypes(graph: onnx.GraphProto) -> Iterator[int]:
+    yield from (tensor.data_type for tensor in graph.initializer)
+    for node in graph.node:
+        for attribute in node.attribute:
+            if attribute.HasField("t"):
+                yield attribute.t.data_type

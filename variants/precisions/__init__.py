@@ -1,0 +1,1 @@
+"""One file a precision: `precisions/<name>.py` defines a Precision called <name>."""
