@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Literal, TypeAlias
 
 Tone: TypeAlias = Literal["", "good", "info", "warn", "bad", "rejected", "muted"]
@@ -82,13 +82,28 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A sortable table; with `search` it can be searched and filtered too. Every row has a cell a column."""
+    """A sortable table; with `search` it can be searched and filtered too. Every row has a cell a column.
+
+    The first `frozen` columns stay in view when the others are scrolled.
+    """
 
     kind: ClassVar[str] = "table"
     columns: tuple[Column, ...]
     rows: tuple[tuple[Cell, ...], ...]
     title: str = ""
     search: bool = False
+    frozen: int = 0
+
+    def without_constant(self, *titles: str) -> Table:
+        """The same table less the named columns in which every row says the same."""
+        dull = [
+            index
+            for index, column in enumerate(self.columns)
+            if column.title in titles and len({row[index].text for row in self.rows}) == 1
+        ]
+        columns = tuple(column for index, column in enumerate(self.columns) if index not in dull)
+        rows = tuple(tuple(cell for index, cell in enumerate(row) if index not in dull) for row in self.rows)
+        return replace(self, columns=columns, rows=rows)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +127,7 @@ class Trace:
 
 @dataclass(frozen=True, slots=True)
 class Axis:
-    """An axis with its unit in the title; `ticks` replaces numbers by words at some places."""
+    """An axis with its unit in the title; `ticks` are (place, text), where the numbers alone would mislead."""
 
     title: str
     log: bool = False

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import base64
 import gzip
-from dataclasses import asdict
 from typing import Any
 
 import msgspec
 
-from reports.blocks import Bar, Block, Cell, Chooser, Facts, Prose, Table, Tiles
+from reports.blocks import Bar, Block, Cell, Chooser, Table
 
 PACKED_FROM = 100_000
 """Longer data is gzipped: thousands of rows beside plotly's 4.8 MB have to stay under 6 MB."""
@@ -30,14 +29,19 @@ def _plain(block: Block) -> dict[str, Any]:
     match block:
         case Table():
             rows = [[_cell(cell) for cell in row] for row in block.rows]
-            columns = [asdict(column) for column in block.columns]
-            return {"kind": "table", "title": block.title, "search": block.search, "columns": columns, "rows": rows}
+            columns = msgspec.to_builtins(block.columns)
+            return {
+                "kind": block.kind,
+                "title": block.title,
+                "columns": columns,
+                "rows": rows,
+                "search": block.search,
+                "frozen": block.frozen,
+            }
         case Chooser():
             options = [{"names": o.names, "blocks": [_plain(inner) for inner in o.blocks]} for o in block.options]
             return {"kind": "chooser", "labels": block.labels, "options": options}
-        case Prose() | Tiles() | Facts():
-            return {"kind": block.kind, **asdict(block)}
-    return {"kind": block.kind, **asdict(block)}
+    return {"kind": block.kind, **msgspec.to_builtins(block)}
 
 
 def _cell(cell: Cell) -> str | list[Any]:

@@ -37,6 +37,11 @@ class Claim:
         """Whether a difference is claimed at all."""
         return self.tone in ("good", "bad")
 
+    @property
+    def word(self) -> Cell:
+        """The claim beside a column that has the ratio already: "faster", "slower", or why there is none."""
+        return Cell(self.text.rsplit(" ", 1)[-1] if self.holds else self.text, tone=self.tone)
+
 
 def claim(ratio: Estimate, pairs: int, noise: float | None) -> Claim:
     """Faster or slower only where the interval leaves out 1 and the effect exceeds the noise of a self-pair."""

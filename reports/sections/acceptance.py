@@ -53,10 +53,12 @@ def _blocks(run: Run) -> tuple[Block, ...]:
         return ()
     counts = Counter(answer.verdict for answer in found)
     built = [e.record.outcome for e in run.entries if isinstance(e.record.outcome, Built)]
-    why = "".join(f" {reason}." for reason in dict.fromkeys(b.why_not_run.rstrip(".") for b in built))
+    why = "".join(f" Not run: {reason}." for reason in dict.fromkeys(b.why_not_run.rstrip(".") for b in built))
     totals = ", ".join(f"{number:,} {verdict}" for verdict, number in counts.items())
-    summary = Prose(f"{totals}.{why} Acceptance says nothing about speed.")
-    return summary, Table(_columns(), tuple(_row(answer) for answer in found), search=len(found) > 6)
+    asked = ", ".join(sorted({answer.entry.case.backend for answer in found}))
+    summary = Prose(f"{asked}: {totals}.{why} Acceptance says nothing about speed.")
+    table = Table(_columns(), tuple(_row(answer) for answer in found), search=len(found) > 6)
+    return summary, table.without_constant("variant", "backend", "warnings")
 
 
 def _columns() -> tuple[Column, ...]:

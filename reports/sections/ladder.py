@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from reports.blocks import MISSING, Block, Cell, Chooser, Column, Option, Prose, Table
+from reports.record import Measured
 from reports.run import PLAIN, Entry, Run, step_gain
 from reports.section import Section
 from reports.statistics import Estimate
@@ -66,7 +67,7 @@ def _precision_rungs(entries: Sequence[Entry], plain: dict[tuple[str, ...], Entr
         tried = [entry for entry in entries if entry.case.precision == precision]
         entry = max(tried, key=lambda e: len(e.case.passes))
         below = plain.get(entry.case.passes)
-        yield Rung(f"{precision} after {entry.case.pipeline}", entry, below, len(entry.case.passes) + 1)
+        yield Rung(f"{entry.case.pipeline} → {precision}", entry, below, 0)
 
 
 def _blocks(run: Run) -> tuple[Block, ...]:
@@ -79,8 +80,8 @@ def _blocks(run: Run) -> tuple[Block, ...]:
         return ()
     how = Prose(
         "Every case took turns with the plain export (ABBA blocks); its speedup is the median of the paired ratios "
-        "with a 95 % bootstrap interval. The last columns compare a row with the row it builds on, both through "
-        "that common baseline. Where an interval holds 1, or the effect is inside the noise, nothing is claimed."
+        "with a 95 % bootstrap interval. 'Step alone' compares a row with the row it builds on, both through that "
+        "common baseline. Where an interval holds 1, or the effect is inside the noise, nothing is claimed."
     )
     if len(ladders) <= STACKED:
         return (how, *(block for option in ladders for block in option.blocks))
@@ -96,19 +97,21 @@ def _table(run: Run, ladder: tuple[Rung, ...], title: str) -> Table:
         Column("speedup", "", "number", hint="against the plain export that took turns with this case"),
         Column("95 % interval", "", "number"),
         Column("from 1", kind="bar", hint="the bar begins at 1: no difference; the line is the 95 % interval"),
-        Column("against the first row"),
-        Column("this step", "", "number", hint="against the row that it builds on"),
+        Column("against the first row", hint="claimed only outside the interval and the noise"),
+        Column("step alone", "", "number", hint="against the row that it builds on"),
         Column("95 % interval", "", "number"),
-        Column("against the row it builds on"),
+        Column("against the row below it", hint="the row that it builds on"),
     )
     return Table(columns, tuple(_row(run, rung) for rung in ladder), title)
 
 
 def _row(run: Run, rung: Rung) -> tuple[Cell, ...]:
     entry, timing = rung.entry, rung.entry.timing
-    step = Cell("\u2003" * rung.depth + rung.step, hint=entry.case.id)
+    outcome = entry.record.outcome
+    doubts = f" ({', '.join(outcome.notes)})" if isinstance(outcome, Measured) and outcome.notes else ""
+    step = Cell("\u2003" * rung.depth + rung.step + doubts, hint=entry.case.id)
     if timing is None:
-        why = Cell(badge(entry.record.outcome).text + ": no speed", tone="warn", hint=entry.reason)
+        why = Cell(badge(outcome).text + ": no speed", tone="warn", hint=entry.reason)
         return step, *(MISSING,) * 5, why, *(MISSING,) * 3
     return (
         step,
@@ -117,7 +120,7 @@ def _row(run: Run, rung: Rung) -> tuple[Cell, ...]:
         Cell(times(timing.speedup.value), timing.speedup.value),
         Cell(range_times(timing.speedup), timing.speedup.half_width),
         ratio_bar(timing.speedup, run.precisions.index(entry.case.precision)),
-        _said(_first_row_claim(run, entry, timing.speedup, timing.pairs)),
+        _first_row_claim(run, entry, timing.speedup, timing.pairs).word,
         *_step_cells(run, rung, timing.pairs),
     )
 
@@ -125,21 +128,17 @@ def _row(run: Run, rung: Rung) -> tuple[Cell, ...]:
 def _first_row_claim(run: Run, entry: Entry, speedup: Estimate, pairs: int) -> Claim:
     noise = run.noise_at(entry.place)
     if entry.is_plain:
-        return Claim("itself: the noise" + (f", ±{noise:.2%}" if noise is not None else ""), "muted")
+        return Claim("itself" if noise is None else f"noise ±{noise:.2%}", "muted")
     return claim(speedup, pairs, noise)
 
 
 def _step_cells(run: Run, rung: Rung, pairs: int) -> tuple[Cell, Cell, Cell]:
     gained = step_gain(rung.entry, rung.below) if rung.below else None
     if gained is None or rung.below is None or rung.below.timing is None:
-        unknown = "the row below it has no speed" if rung.below else ""
+        unknown = "that row has no speed" if rung.below else ""
         return MISSING, MISSING, Cell(unknown or "–", tone="muted")
     said = claim(gained, min(pairs, rung.below.timing.pairs), run.noise_at(rung.entry.place))
-    return Cell(times(gained.value), gained.value), Cell(range_times(gained), gained.half_width), _said(said)
-
-
-def _said(said: Claim) -> Cell:
-    return Cell(said.text, tone=said.tone)
+    return Cell(times(gained.value), gained.value), Cell(range_times(gained), gained.half_width), said.word
 
 
 ladder = Section(20, "Optimisation ladder", _blocks, "No case was timed, so there is no ladder to show.")

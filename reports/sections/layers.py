@@ -92,7 +92,7 @@ def _longest(ranked: Sequence[Layer]) -> Chart:
         hover=tuple((layer.name, f"{layer.operator}, {layer.group}", f"{layer.share:.1%}") for layer in shown),
         colours=tuple(_colour(layer.group) for layer in shown),
     )
-    title = f"The {len(shown)} longest of {count(len(ranked), 'layer')}"
+    title = f"The {len(shown)} longest of {len(ranked):,} layers" if len(ranked) > len(shown) else "All layers"
     return Chart(title, (trace,), Axis("mean time a run, µs"), (Axis(""),), legend=False)
 
 
@@ -110,7 +110,7 @@ def _columns() -> tuple[Column, ...]:
         Column("median", "µs a run", "number"),
         Column("calls", "a run", "number"),
         Column("share", "%", "number"),
-        Column("share", kind="bar", reference=0),
+        Column("of all", kind="bar", reference=0),
         Column("cumulative", "%", "number"),
     )
 

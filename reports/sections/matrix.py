@@ -106,7 +106,7 @@ def _notes(entry: Entry) -> Cell:
 def _blocks(run: Run) -> tuple[Block, ...]:
     if not run.entries:
         return ()
-    return (Table(COLUMNS, tuple(row(entry) for entry in run.entries), search=True),)
+    return (Table(COLUMNS, tuple(row(entry) for entry in run.entries), search=True, frozen=4),)
 
 
 matrix = Section(50, "Matrix", _blocks, "No case was recorded.")

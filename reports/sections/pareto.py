@@ -1,4 +1,4 @@
-"""Latency against accuracy: which cases nothing else beats on both."""
+"""Which cases no other beats on both speed and accuracy."""
 
 from __future__ import annotations
 
@@ -94,11 +94,18 @@ def _option(run: Run, names: tuple[str, ...], found: tuple[Point, ...], x_title:
         return []
     heights = [min(point.snr_db, HIGHEST_DB) for point in found]
     traces = _panel(run, found, heights, 0) + _panel(run, found, [point.delta for point in found], 1)
-    capped = ((HIGHEST_DB, "equal" if max(p.snr_db for p in found) >= MAX_SNR_DB else f"≥{HIGHEST_DB:.0f}"),)
-    snr = Axis("signal-to-noise against the reference, dB", ticks=capped if max(heights) >= HIGHEST_DB else ())
+    snr = Axis("signal-to-noise against the reference, dB", ticks=_snr_ticks(found))
     metric = Axis(f"change of {found[0].metric}")
     chart = Chart("", traces, Axis(x_title, log=True), (snr, metric))
     return [Option(names, (chart,))]
+
+
+def _snr_ticks(found: tuple[Point, ...]) -> tuple[tuple[float, str], ...]:
+    highest = max(point.snr_db for point in found)
+    if highest < HIGHEST_DB:
+        return ()
+    cap = "equal" if highest >= MAX_SNR_DB else f"≥ {HIGHEST_DB:.0f}"
+    return (*((float(db), str(db)) for db in range(-300, int(HIGHEST_DB), 20)), (HIGHEST_DB, cap))
 
 
 def _panel(run: Run, found: tuple[Point, ...], heights: list[float], panel: int) -> tuple[Trace, ...]:

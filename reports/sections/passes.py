@@ -10,7 +10,7 @@ from reports.record import Step
 from reports.run import PLAIN, Entry, Run, step_gain
 from reports.section import Section
 from reports.statistics import Estimate
-from reports.wording import claim, megabytes, number, range_times, ratio_bar, times
+from reports.wording import claim, number, range_times, ratio_bar, times
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,13 +25,14 @@ class Effect:
     step: Step
     batch: int
     backend: str
+    is_pass: bool
     gain: Estimate | None
     pairs: int = 0
     noise: float | None = None
 
 
 def effects(run: Run) -> tuple[Effect, ...]:
-    """Every distinct step once a batch; once a backend where several could tell its effect on latency."""
+    """Every distinct step once a batch, passes first; once a backend where several could tell its effect on latency."""
     known = {(entry.case, entry.record.environment.key): entry for entry in run.entries}
     timed = {entry.case.backend for entry in run.timed}
     found: dict[tuple[object, ...], Effect] = {}
@@ -42,7 +43,8 @@ def effects(run: Run) -> tuple[Effect, ...]:
             key = (effect.variant, effect.after, step, effect.batch, backend, _environment(run, entry))
             found.setdefault(key, effect)
     told = {key[:4] for key in found if key[4]}
-    return tuple(effect for key, effect in found.items() if key[4] or key[:4] not in told)
+    kept = [effect for key, effect in found.items() if key[4] or key[:4] not in told]
+    return tuple(sorted(kept, key=lambda effect: (effect.variant, effect.batch, not effect.is_pass)))
 
 
 def _environment(run: Run, entry: Entry) -> str:
@@ -60,9 +62,8 @@ def _effect(run: Run, known: dict[tuple[Case, str], Entry], entry: Entry, index:
     gained = step_gain(after, before) if after and before else None
     pairs = min(e.timing.pairs for e in pair if e and e.timing) if gained else 0
     noise = run.noise_at(entry.place)
-    return Effect(
-        case.variant, names[:index], entry.record.steps[index], case.batch, case.backend, gained, pairs, noise
-    )
+    step, backend = entry.record.steps[index], case.backend
+    return Effect(case.variant, names[:index], step, case.batch, backend, is_pass, gained, pairs, noise)
 
 
 def _blocks(run: Run) -> tuple[Block, ...]:
@@ -73,7 +74,8 @@ def _blocks(run: Run) -> tuple[Block, ...]:
         "A pass is judged in fp32, a precision against fp32 with the same passes. Initializer bytes count "
         "initializers and Constant nodes; counts include sub-graph bodies."
     )
-    return how, Table(_columns(), tuple(_row(effect) for effect in found), search=len(found) > 12)
+    table = Table(_columns(), tuple(_row(effect) for effect in found), search=len(found) > 12)
+    return how, table.without_constant("variant", "backend")
 
 
 def _columns() -> tuple[Column, ...]:
@@ -82,56 +84,56 @@ def _columns() -> tuple[Column, ...]:
         Column("step", filter=True),
         Column("after", filter=True),
         Column("batch", "", "number", filter=True),
-        Column("rewrites", "", "number", hint="what the step itself says that it changed"),
-        Column("nodes before", "", "number"),
-        Column("nodes after", "", "number"),
-        Column("tensors before", "", "number"),
-        Column("tensors after", "", "number"),
-        Column("initializers before", "MB", "number"),
-        Column("initializers after", "MB", "number"),
-        Column("library"),
         Column("backend", filter=True),
+        Column("rewrites", "", "number", hint="what the step itself says that it changed"),
+        Column("nodes", "before → after", "number", hint="sorts by the change"),
+        Column("tensors", "before → after", "number", hint="sorts by the change"),
+        Column("initializers", "MB, before → after", "number", hint="sorts by the change"),
         Column("speedup of the step", "", "number"),
         Column("95 % interval", "", "number"),
         Column("from 1", kind="bar"),
-        Column("so"),
+        Column("finding"),
+        Column("library version"),
     )
 
 
 def _row(effect: Effect) -> tuple[Cell, ...]:
     step, before, after = effect.step, effect.step.before, effect.step.after
-    rewrites = number(step.rewrites, 0) if step.rewrites else Cell("no effect", 0, tone="muted")
     return (
         Cell(effect.variant),
         Cell(step.name, hint=step.label),
-        Cell(" + ".join(effect.after) or "export"),
-        number(effect.batch, 0),
-        rewrites,
-        number(before.nodes, 0),
-        _changed(before.nodes, after.nodes),
-        number(before.tensors, 0),
-        _changed(before.tensors, after.tensors),
-        megabytes(before.parameter_bytes),
-        megabytes(after.parameter_bytes),
-        Cell(step.version or "–"),
+        Cell("+".join(effect.after) or "export"),
+        Cell(str(effect.batch), effect.batch),
         Cell(effect.backend),
+        number(step.rewrites, 0) if step.rewrites else Cell("no effect", 0, tone="muted"),
+        _change(before.nodes, after.nodes),
+        _change(before.tensors, after.tensors),
+        _change(before.parameter_bytes, after.parameter_bytes, megabytes=True),
         *_gain_cells(effect),
+        Cell(step.version or "–"),
     )
 
 
-def _changed(before: int, after: int) -> Cell:
-    return Cell(f"{after:,}", after, tone="" if after != before else "muted", hint=f"{after - before:+,}")
+def _change(before: int, after: int, megabytes: bool = False) -> Cell:
+    shown = (f"{size / 1e6:,.3f}" if megabytes else f"{size:,}" for size in (before, after))
+    unit = " bytes" if megabytes else ""
+    return Cell(" → ".join(shown), after - before, "" if after != before else "muted", f"{after - before:+,}{unit}")
 
 
 def _gain_cells(effect: Effect) -> tuple[Cell, Cell, Cell, Cell]:
     if effect.gain is None:
-        return MISSING, MISSING, MISSING, Cell("not timed with and without it", tone="muted")
+        return (
+            MISSING,
+            MISSING,
+            MISSING,
+            Cell("no pair timed", tone="muted", hint="not timed both with and without this step"),
+        )
     said = claim(effect.gain, effect.pairs, effect.noise)
     return (
         Cell(times(effect.gain.value), effect.gain.value),
         Cell(range_times(effect.gain), effect.gain.half_width),
         ratio_bar(effect.gain),
-        Cell(said.text, tone=said.tone),
+        said.word,
     )
 
 

@@ -98,7 +98,7 @@ function layout(chart, stacked) {
     showlegend: chart.legend,
     legend: { orientation: "h", y: 1.02, yanchor: "bottom", x: 0 },
     bargap: 0.25,
-    xaxis: axis(chart.x),
+    xaxis: axis(chart.x, chart.traces.flatMap((trace) => trace.x)),
     yaxis: axis(chart.y[0]),
   };
   if (names.length) Object.assign(figure.yaxis, labels(names));
@@ -107,7 +107,7 @@ function layout(chart, stacked) {
 }
 
 function panels(chart, figure, stacked) {
-  const xaxis2 = { ...axis(chart.x), anchor: "y2", matches: "x" };
+  const xaxis2 = { ...figure.xaxis, anchor: "y2", matches: "x" };
   const yaxis2 = { ...axis(chart.y[1]), anchor: "x2" };
   if (stacked) {
     figure.yaxis.domain = [0.56, 1];
@@ -132,11 +132,18 @@ function labels(names) {
   };
 }
 
-function axis(described) {
+function axis(described, values = []) {
   const ink = { color: colour("muted"), gridcolor: colour("grid"), linecolor: colour("rule"), zerolinecolor: colour("rule") };
   const shape = { title: { text: safe(described.title), standoff: 8 }, ticks: "outside", showline: true, zeroline: false };
-  const log = described.log ? { type: "log", dtick: "D1", exponentformat: "none", separatethousands: true } : {};
-  return { ...ink, ...shape, ...log };
+  const log = described.log ? { type: "log", dtick: logStep(values), tickformat: ",~g" } : {};
+  const ticks = { tickmode: "array", tickvals: described.ticks.map((t) => t[0]), ticktext: described.ticks.map((t) => safe(t[1])) };
+  return { ...ink, ...shape, ...log, ...(described.ticks.length ? ticks : {}) };
+}
+
+// Ten, three or one labelled tick a decade: a narrow range would otherwise have one label or none.
+function logStep(values) {
+  const decades = Math.log10(Math.max(...values) / Math.min(...values));
+  return decades < 1 ? "D1" : decades < 2.5 ? "D2" : 1;
 }
 
 function repaint() {

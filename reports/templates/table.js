@@ -4,7 +4,7 @@
 const NATURAL = new Intl.Collator("en", { numeric: true, sensitivity: "base" });
 const CHUNK = 200;
 const SVG = "http://www.w3.org/2000/svg";
-const LONG = 220;
+const LONG = 160;
 
 function element(tag, className = "") {
   const node = document.createElement(tag);
@@ -46,6 +46,7 @@ function drawTable(node, table) {
     const made = document.createDocumentFragment();
     for (; state.made < upTo; state.made++) made.append(tableRow(table.columns, state.shown[state.made], spans));
     body.append(made);
+    freeze(grid, table.frozen);
   }
   frame.addEventListener("scroll", () => {
     const below = frame.scrollHeight - frame.scrollTop - frame.clientHeight;
@@ -53,6 +54,18 @@ function drawTable(node, table) {
   });
   window.addEventListener("beforeprint", () => more(Infinity));
   refresh();
+}
+
+// Leading columns stay in view; where they stand follows from the widths that the rows so far give them.
+function freeze(grid, columns) {
+  let left = 0;
+  const lefts = [...grid.tHead.rows[0].cells].slice(0, columns).map((th) => (left += th.offsetWidth) - th.offsetWidth);
+  for (const row of grid.rows) {
+    lefts.forEach((left, index) => {
+      row.cells[index].classList.add("frozen");
+      row.cells[index].style.left = left + "px";
+    });
+  }
 }
 
 function readCell(cell) {
@@ -153,7 +166,7 @@ function badge(cell) {
 function folded(text) {
   const details = element("details");
   const summary = element("summary");
-  summary.textContent = text.slice(0, LONG) + " …";
+  summary.textContent = text.slice(0, LONG).replace(/\s+/g, " ") + " …";
   details.append(summary, text);
   return details;
 }
@@ -166,7 +179,7 @@ function barSpan(column, rows, index) {
 }
 
 function barPicture(column, [value, low, high, colour], [from, to]) {
-  const width = 150;
+  const width = 120;
   const at = (x) => 2 + ((x - from) / (to - from)) * (width - 4);
   const svg = document.createElementNS(SVG, "svg");
   svg.setAttribute("viewBox", `0 0 ${width} 16`);

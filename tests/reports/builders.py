@@ -76,8 +76,8 @@ def accuracy(snr_db: float = 60.0, delta: float = 0.0, agreement: float = 1.0) -
 
 
 def step(name: str, rewrites: int = 3, before: int = 500, after: int = 450) -> Step:
-    sizes = (GraphSize(n, n + 40, n * 1000) for n in (before, after))
-    return Step(name, f"What {name} does.", rewrites, *sizes, version="1.2.3")
+    first, last = (GraphSize(n, n + 40, n * 1000) for n in (before, after))
+    return Step(name, f"What {name} does.", rewrites, first, last, "1.2.3")
 
 
 def layers(count: int = 12) -> tuple[Layer, ...]:
@@ -150,5 +150,5 @@ def many(count: int) -> tuple[Record, ...]:
     for number in range(count):
         pipeline = f"pass_{number // 12}" if number >= 12 else ""
         of = case(pipeline, ("fp32", "fp16", "int8_minmax")[number % 3], (1, 8, 32, 64)[number // 3 % 4])
-        found.append(timed(of, 1000.0 - number % 50 * 10))
+        found.append(timed(of, 1000.0 - (number % 50 * 10 if pipeline else 0)))
     return tuple(found)
