@@ -16,7 +16,7 @@ from reports.layers.onnxruntime import layers
 from variants.variant import Array, Tensors
 
 if TYPE_CHECKING:
-    import onnxruntime
+    import onnxruntime as ort
 
 PROVIDER = "CPUExecutionProvider"
 PROFILED_RUNS, PROFILE_WARMUP = 20, 3
@@ -31,10 +31,10 @@ class OnnxRuntime(Backend):
 
     def identity(self, options: BuildOptions) -> tuple[tuple[str, str], ...]:
         """The CPU belongs to it: the optimised graph may hold operators laid out for its vector width."""
-        import onnxruntime
+        import onnxruntime as ort
 
         return (
-            ("onnxruntime", onnxruntime.__version__),
+            ("onnxruntime", ort.__version__),
             ("provider", PROVIDER),
             ("graph_optimization_level", "ORT_ENABLE_ALL"),
             ("cpu", cpu_model()),
@@ -42,14 +42,14 @@ class OnnxRuntime(Backend):
 
     def build(self, model: Path, plan: Path, options: BuildOptions) -> BuildInfo:
         """Optimise for every batch at once: the graph keeps its dynamic batch."""
-        import onnxruntime
+        import onnxruntime as ort
 
         settings = _settings(options)
-        settings.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
+        settings.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
         settings.optimized_model_filepath = str(plan)
         start = time.perf_counter()
         try:
-            onnxruntime.InferenceSession(str(model), settings, providers=[PROVIDER])
+            ort.InferenceSession(str(model), settings, providers=[PROVIDER])
         except Exception as error:  # its exception types share no public base
             return _refused(plan, str(error), time.perf_counter() - start)
         return BuildInfo("CPU", time.perf_counter() - start, _casts(model, plan))
@@ -73,11 +73,11 @@ class OnnxRuntime(Backend):
 class Session:
     """A loaded plan."""
 
-    def __init__(self, plan: Path, settings: onnxruntime.SessionOptions) -> None:
-        import onnxruntime
+    def __init__(self, plan: Path, settings: ort.SessionOptions) -> None:
+        import onnxruntime as ort
 
-        settings.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-        self.session = onnxruntime.InferenceSession(str(plan), settings, providers=[PROVIDER])
+        settings.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+        self.session = ort.InferenceSession(str(plan), settings, providers=[PROVIDER])
         self.outputs = [output.name for output in self.session.get_outputs()]
 
     def run(self, feeds: Tensors) -> dict[str, Array]:
@@ -95,10 +95,10 @@ class Session:
         return lambda: run(binding)
 
 
-def _settings(options: BuildOptions) -> onnxruntime.SessionOptions:
-    import onnxruntime
+def _settings(options: BuildOptions) -> ort.SessionOptions:
+    import onnxruntime as ort
 
-    settings = onnxruntime.SessionOptions()
+    settings = ort.SessionOptions()
     settings.intra_op_num_threads = options.threads
     settings.inter_op_num_threads = 1
     settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
@@ -121,3 +121,6 @@ def _casts(model: Path, plan: Path) -> tuple[str, ...]:
     if added <= 0:
         return ()
     return (f"ONNX Runtime added {added} casts: its CPU has no kernel in this precision for some nodes, they compute in fp32",)
+
+
+onnxruntime = OnnxRuntime()

@@ -1,0 +1,183 @@
+"""The cached stages from a variant to a plan: export, passes, calibration, precision, build, and the reference outputs."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+import numpy as np
+import onnx
+
+import variants
+from bench.backend import Backend, BuildInfo, BuildOptions
+from bench.cache import Artefact, Cache, file_digest, library, sources
+from bench.graph_size import graph_size
+from bench.phases import Phases
+from common.discover import Declared, discover
+from common.errors import UserError
+from reports.case import Case
+from reports.record import GraphSize, Step
+from variants.calibration import Ranges
+from variants.export import export, reference
+from variants.graph_pass import GraphPass
+from variants.precision import Precision, carries
+from variants.variant import Array, Variant
+
+VARIANTS = Path(variants.__file__).parent
+T = TypeVar("T")
+
+
+class StepInfo(msgspec.Struct, frozen=True):
+    """What a step made of the graph."""
+
+    before: GraphSize
+    after: GraphSize
+    rewrites: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Transformed:
+    """A case's graph after all its steps, and the digests of what came of each stage."""
+
+    graph: Artefact[StepInfo]
+    steps: tuple[Step, ...]
+    digests: tuple[tuple[str, str], ...]
+
+
+@dataclass(slots=True)
+class Artefacts:
+    """Every method enters its phases and answers from the cache where it can."""
+
+    cache: Cache
+
+    def transformed(self, case: Case, phases: Phases) -> Transformed:
+        """Export, each pass in order, then the precision."""
+        variant = discover("variants.models", Variant)[case.variant]
+        graph = self._stage(phases, "export", self._model_key(variant), lambda file: _export(variant.value, file))
+        steps, digests = [], [("export", graph.sha256)]
+        for name in case.passes:
+            declared = discover("variants.passes", GraphPass)[name]
+            graph = self._pass(declared, graph, phases)
+            steps.append(_step(declared, graph, declared.value.library))
+        precision = discover("variants.precisions", Precision)[case.precision]
+        ranges, calibration = self._ranges(precision, variant, graph, phases)
+        graph = self._precision(precision, graph, ranges, calibration, phases)
+        steps.append(_step(precision, graph, precision.value.library))
+        digests += [("calibration", calibration)] if calibration else []
+        return Transformed(graph, tuple(steps), (*digests, ("graph", graph.sha256)))
+
+    def plan(self, case: Case, graph: Artefact[StepInfo], options: BuildOptions, phases: Phases) -> Artefact[BuildInfo]:
+        """Built by the case's backend; its identity is the graph, the backend's versions and flags, and the batch."""
+        declared = discover("bench.backends", Backend)[case.backend]  # type: ignore[type-abstract]
+        identity = [f"{name}={value}" for name, value in declared.value.identity(options)]
+        key = [graph.sha256, declared.name, declared.digest, *identity]
+
+        def make(file: Path) -> BuildInfo:
+            return declared.value.build(graph.path, file, options)
+
+        with phases("build"):
+            plan = self.cache.artefact("build", key, make, BuildInfo)
+        return _seen(plan, phases)
+
+    def reference(self, case: Case, phases: Phases) -> dict[str, Array]:
+        """The PyTorch FP32 outputs on the test split, by name."""
+        variant = discover("variants.models", Variant)[case.variant]
+
+        def make(file: Path) -> int:
+            outputs = reference(variant.value)
+            with file.open("wb") as stream:
+                np.savez(stream, **outputs)  # type: ignore[arg-type]
+            return len(outputs)
+
+        with phases("reference"):
+            stored = self.cache.artefact("reference", self._model_key(variant), make, int)
+        _seen(stored, phases)
+        with np.load(stored.path, allow_pickle=False) as arrays:
+            return {name: arrays[name] for name in variant.value.outputs}
+
+    def _model_key(self, variant: Declared[Variant]) -> list[str]:
+        try:
+            files = [file_digest(file) for file in variant.value.files]
+        except OSError as error:
+            raise UserError(f"{error.filename}: variant '{variant.name}' needs this file; restore it with git checkout") from error
+        return [variant.name, variant.digest, sources(VARIANTS), library("torch"), str(variant.value.opset), *files]
+
+    def _pass(self, declared: Declared[GraphPass], graph: Artefact[StepInfo], phases: Phases) -> Artefact[StepInfo]:
+        key = [graph.sha256, declared.name, declared.digest, sources(VARIANTS), library(declared.value.library or "onnx")]
+
+        def make(file: Path) -> StepInfo:
+            model = onnx.load(graph.path)
+            changed, rewrites = declared.value.run(model)
+            return _save(changed, file, graph_size(model), rewrites)
+
+        return self._stage(phases, f"pass {declared.name}", key, make, "pass")
+
+    def _ranges(
+        self, precision: Declared[Precision], variant: Declared[Variant], graph: Artefact[StepInfo], phases: Phases
+    ) -> tuple[Ranges, str]:
+        calibrate = precision.value.calibrate
+        if calibrate is None:
+            return (), ""
+        inputs = variant.value.inputs("calibration")
+        data = hashlib.sha256(b"".join(name.encode() + array.tobytes() for name, array in inputs.items())).hexdigest()
+        key = [graph.sha256, precision.name, precision.digest, data, sources(VARIANTS), library("onnxruntime")]
+
+        def make(file: Path) -> Ranges:
+            ranges = calibrate(onnx.load(graph.path), inputs)
+            file.write_bytes(msgspec.json.encode(ranges))
+            return ranges
+
+        with phases("calibration"):
+            stored = self.cache.artefact("calibration", key, make, Ranges)  # type: ignore[arg-type]
+        _seen(stored, phases)
+        return stored.info, stored.sha256
+
+    def _precision(
+        self, declared: Declared[Precision], graph: Artefact[StepInfo], ranges: Ranges, calibration: str, phases: Phases
+    ) -> Artefact[StepInfo]:
+        key = [graph.sha256, declared.name, declared.digest, calibration, sources(VARIANTS), library(declared.value.library or "onnx")]
+
+        def make(file: Path) -> StepInfo:
+            model = onnx.load(graph.path)
+            changed = declared.value.apply(model, ranges)
+            if not carries(changed, declared.value.dtype):
+                dtype = onnx.TensorProto.DataType.Name(declared.value.dtype)
+                raise UserError(f"precision {declared.name}: the graph carries no {dtype} tensor, so it would be measured under a false name")
+            size = graph_size(model)
+            return _save(changed, file, size, abs(len(changed.graph.node) - size.nodes))
+
+        return self._stage(phases, f"precision {declared.name}", key, make, "precision")
+
+    def _stage(
+        self, phases: Phases, name: str, key: list[str], make: Callable[[Path], StepInfo], stage: str = ""
+    ) -> Artefact[StepInfo]:
+        with phases(name):
+            artefact = self.cache.artefact(stage or name, key, make, StepInfo)
+        return _seen(artefact, phases)
+
+
+def _seen(artefact: Artefact[T], phases: Phases) -> Artefact[T]:
+    if artefact.cached:
+        phases.cached()
+    return artefact
+
+
+def _export(variant: Variant, file: Path) -> StepInfo:
+    export(variant, file)
+    size = graph_size(onnx.load(file))
+    return StepInfo(size, size)
+
+
+def _save(model: onnx.ModelProto, file: Path, before: GraphSize, rewrites: int) -> StepInfo:
+    onnx.checker.check_model(model)
+    onnx.save(model, file)
+    return StepInfo(before, graph_size(model), rewrites)
+
+
+def _step(declared: Declared[GraphPass] | Declared[Precision], graph: Artefact[StepInfo], distribution: str) -> Step:
+    info = graph.info
+    return Step(declared.name, declared.label, info.rewrites, info.before, info.after, library(distribution) if distribution else "")

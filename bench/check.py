@@ -1,0 +1,49 @@
+"""Correctness before the clock: a case's outputs on the whole test split against the PyTorch FP32 reference."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from bench.backend import Runner
+from common.errors import UserError
+from reports.accuracy import Accuracy, Tolerance, output_error
+from variants.precision import Precision
+from variants.variant import Array, Tensors, Variant
+
+
+def batches(inputs: Tensors, batch: int) -> list[Tensors]:
+    """The inputs [n, ...] in pieces of exactly `batch`; the last one is filled up with the first inputs again."""
+    count = len(next(iter(inputs.values())))
+    rows = np.arange(-(-count // batch) * batch) % count
+    return [{name: np.ascontiguousarray(array[rows[i : i + batch]]) for name, array in inputs.items()} for i in range(0, len(rows), batch)]
+
+
+def outputs(runner: Runner, inputs: Tensors, batch: int) -> dict[str, Array]:
+    """All outputs for all inputs, by name, the fill-up removed."""
+    count = len(next(iter(inputs.values())))
+    parts = [runner.run(feeds) for feeds in batches(inputs, batch)]
+    return {name: np.concatenate([part[name] for part in parts])[:count] for name in parts[0]}
+
+
+def accuracy(actual: Tensors, variant: Variant, reference: Tensors) -> Accuracy:
+    """Errors of every output, agreement and the task metric. Raises UserError when an output is missing or misshapen."""
+    missing = [name for name in variant.outputs if name not in actual]
+    if missing:
+        raise UserError(f"the plan has no output '{missing[0]}', only {', '.join(sorted(actual))}: a pass renamed or removed it")
+    try:
+        errors = tuple(output_error(name, actual[name], reference[name]) for name in variant.outputs)
+    except ValueError as error:
+        raise UserError(f"{error}: a pass or the backend changed the shape") from error
+    return Accuracy(
+        inputs=len(reference[variant.outputs[0]]),
+        outputs=errors,
+        agreement=variant.agreement(actual, reference),
+        metric=variant.metric,
+        score=variant.score(actual),
+        reference_score=variant.score(reference),
+    )
+
+
+def tolerance(precision: Precision) -> Tolerance:
+    """The bounds a precision declares."""
+    return Tolerance(precision.min_snr_db, precision.min_agreement, precision.max_drop, precision.why)

@@ -1,0 +1,165 @@
+"""Which cases exist, in which order, and why one is left out."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+
+from bench.backend import Backend
+from common.discover import discover
+from common.errors import UserError, unknown
+from reports.case import Case
+from variants.graph_pass import GraphPass
+from variants.precision import Precision
+from variants.variant import Variant
+
+PRESETS = Path(__file__).parent / "presets.toml"
+AXES = ("variants", "passes", "precisions", "batches", "backends")
+BASELINE_PRECISION = "fp32"
+T = TypeVar("T")
+
+
+class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Leaves out the cells that match every axis it names; `why` is shown."""
+
+    why: str
+    variants: tuple[str, ...] = ()
+    passes: tuple[str, ...] = ()
+    precisions: tuple[str, ...] = ()
+    batches: tuple[int, ...] = ()
+    backends: tuple[str, ...] = ()
+
+    def matches(self, case: Case) -> bool:
+        """Whether every named axis holds the case's value."""
+        value = {"variants": case.variant, "passes": case.pipeline, "precisions": case.precision, "backends": case.backend}
+        named = [(getattr(self, axis), got) for axis, got in value.items()]
+        return all(not wanted or got in wanted for wanted, got in named) and (not self.batches or case.batch in self.batches)
+
+    def names(self, axes: Iterable[str]) -> bool:
+        """Whether the rule speaks of any of these axes."""
+        return any(getattr(self, axis) for axis in axes)
+
+
+class Preset(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Axes and limits of one preset; `cap_s` ends a measurement, `build_limit_s` a build, in seconds."""
+
+    why: str
+    variants: tuple[str, ...]
+    passes: tuple[str, ...]
+    precisions: tuple[str, ...]
+    batches: tuple[int, ...]
+    backends: tuple[str, ...]
+    leave_out: tuple[Rule, ...] = ()
+    cap_s: float = 2.0
+    threads: int = 1
+    compute_capability: str = "8.9"
+    build_limit_s: float = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A cell of the matrix; `left_out` says why it will not run, `unavailable` why its backend cannot here."""
+
+    case: Case
+    left_out: str = ""
+    unavailable: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A preset with the axes that the user gave instead; `given` names those."""
+
+    preset: Preset
+    given: tuple[str, ...]
+
+
+def presets(path: Path = PRESETS) -> Mapping[str, Preset]:
+    """The presets by name. Raises UserError naming the file and the field that is wrong."""
+    try:
+        return msgspec.convert(tomllib.loads(path.read_text()), dict[str, Preset], strict=True)
+    except (OSError, tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
+        raise UserError(f"{path}: {error}; mend the preset") from error
+
+
+def choose(preset: str, given: Mapping[str, str | None]) -> Choice:
+    """The preset with the comma lists of `given` (axis -> text) in place of its own axes.
+
+    Raises UserError with the near match and the list for anything unknown.
+    """
+    known = presets()
+    if preset not in known:
+        raise unknown("preset", preset, known)
+    named = {axis: _comma_list(axis, text) for axis, text in given.items() if text is not None}
+    replaced: dict[str, tuple[str, ...] | tuple[int, ...]] = {axis: values for axis, values in named.items() if axis != "batches"}
+    if "batches" in named:
+        replaced["batches"] = tuple(_batch(value) for value in named["batches"])
+    chosen = msgspec.structs.replace(known[preset], **replaced)
+    _check_names(chosen)
+    return Choice(chosen, tuple(named))
+
+
+def plan(choice: Choice) -> Iterator[Planned]:
+    """Every cell, duplicates once, the baseline of each group first: by variant, backend, batch, then passes and precisions as given."""
+    preset = choice.preset
+    rules = [rule for rule in preset.leave_out if not rule.names(choice.given)]
+    reasons = {name: discover("bench.backends", Backend)[name].value.unavailable() or "" for name in _once(preset.backends)}  # type: ignore[type-abstract]
+    for variant in _once(preset.variants):
+        for backend in _once(preset.backends):
+            for batch in _once(preset.batches):
+                for passes in _once(preset.passes):
+                    for precision in _once(preset.precisions):
+                        case = Case(variant, split_pipeline(passes), precision, batch, backend)
+                        why = next((rule.why for rule in rules if rule.matches(case)), "")
+                        yield Planned(case, why, reasons[backend])
+
+
+def baseline_of(case: Case) -> Case:
+    """The case that takes turns with it: the raw export in fp32 on the same backend and batch."""
+    return Case(case.variant, (), BASELINE_PRECISION, case.batch, case.backend)
+
+
+def split_pipeline(text: str) -> tuple[str, ...]:
+    """ "fold+fuse_layernorm" -> ("fold", "fuse_layernorm"); "none" -> ()."""
+    return () if text == "none" else tuple(text.split("+"))
+
+
+def _check_names(preset: Preset) -> None:
+    for kind, values, known in (
+        ("variant", preset.variants, discover("variants.models", Variant)),
+        ("precision", preset.precisions, discover("variants.precisions", Precision)),
+        ("backend", preset.backends, discover("bench.backends", Backend)),  # type: ignore[type-abstract]
+    ):
+        for value in values:
+            if value not in known:
+                raise unknown(kind, value, known)
+    passes = discover("variants.passes", GraphPass)
+    for pipeline in preset.passes:
+        for name in split_pipeline(pipeline):
+            if name not in passes:
+                raise unknown("pass", name, [*passes, "none"])
+    for batch in preset.batches:
+        _batch(str(batch))
+
+
+def _comma_list(axis: str, text: str) -> tuple[str, ...]:
+    values = tuple(part.strip() for part in text.split(",") if part.strip())
+    if not values:
+        raise UserError(f"--{axis}: nothing given; write a comma list, or leave the option out")
+    return values
+
+
+def _batch(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 65_536:
+        raise UserError(f"--batches: '{text}' is not a whole number from 1 to 65536; write a comma list such as 1,8,32")
+    return int(text)
+
+
+@cache
+def _once(values: tuple[T, ...]) -> tuple[T, ...]:
+    return tuple(dict.fromkeys(values))

@@ -1,0 +1,149 @@
+"""Case -> Record: the whole flow on one screen."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from bench import check
+from bench.artefacts import Artefacts
+from bench.backend import Backend, BuildOptions, Runner
+from bench.matrix import Preset, baseline_of
+from bench.measure.protocol import Protocol, measure, warm_up
+from bench.measure.quiet import quiet
+from bench.phases import Phases
+from common.discover import discover
+from common.errors import Unsupported, UserError
+from reports import record as r
+from reports.accuracy import Accuracy
+from reports.case import Case
+from reports.layers.layer import Layer
+from variants.precision import Precision
+from variants.variant import Variant
+
+
+@dataclass(slots=True)
+class Pipeline:
+    """What all cases of one run share. `log` takes the traceback of an error that nobody foresaw."""
+
+    run_id: str
+    environment: r.Environment
+    artefacts: Artefacts
+    preset: Preset
+    show: Callable[[str], None] = lambda phase: None
+    log: Callable[[str], None] = lambda text: None
+    _verified: dict[Case, str] = field(default_factory=dict)
+
+    def run(self, case: Case) -> r.Record:
+        """Run one case to its end, whatever that is; only KeyboardInterrupt and SystemExit pass through."""
+        progress = _Progress(Phases(self.show))
+        started = datetime.now(UTC).isoformat(timespec="milliseconds")
+        try:
+            outcome = self._outcome(case, progress)
+        except Unsupported as error:
+            outcome = r.Unsupported(str(error))
+        except UserError as error:
+            outcome = r.Failed(progress.phases.current, str(error))
+        except Exception as error:
+            self.log(f"{case.id}, {progress.phases.current}\n{traceback.format_exc()}")
+            outcome = r.Failed(progress.phases.current, _sentence(error))
+        return r.Record(
+            run=self.run_id,
+            case=case,
+            outcome=outcome,
+            started=started,
+            environment=self.environment,
+            steps=progress.steps,
+            phases=tuple(progress.phases.done),
+            digests=progress.digests,
+            build=progress.build,
+            accuracy=progress.accuracy,
+            layers=progress.layers,
+        )
+
+    def _outcome(self, case: Case, progress: _Progress) -> r.Outcome:
+        backend = discover("bench.backends", Backend)[case.backend].value  # type: ignore[type-abstract]
+        if reason := backend.unavailable():
+            return r.Unsupported(reason)
+        options = self._options(case)
+        graph = self.artefacts.transformed(case, progress.phases)
+        progress.steps, progress.digests = graph.steps, graph.digests
+        plan = self.artefacts.plan(case, graph.graph, options, progress.phases)
+        if plan.info.rejection:
+            return r.Rejected(plan.info.target, plan.info.rejection)
+        progress.digests += (("plan", plan.sha256),)
+        progress.build = r.Build(plan.info.seconds, plan.path.stat().st_size, plan.info.warnings)
+        if why := backend.why_not_run():
+            return r.Built(plan.info.target, why)
+        runner = backend.load(plan.path, options)
+        progress.accuracy, violation = self._check(case, runner, progress.phases)
+        if violation:
+            return r.Inaccurate(violation)
+        outcome = self._measure(case, runner, progress.phases)
+        with progress.phases("profile"), quiet(options.threads):
+            progress.layers = backend.profile(plan.path, self._timed_inputs(case), options)
+        return outcome
+
+    def _check(self, case: Case, runner: Runner, phases: Phases) -> tuple[Accuracy, str]:
+        variant = discover("variants.models", Variant)[case.variant].value
+        reference = self.artefacts.reference(case, phases)
+        with phases("check"):
+            actual = check.outputs(runner, variant.inputs("test"), case.batch)
+            found = check.accuracy(actual, variant, reference)
+        precision = discover("variants.precisions", Precision)[case.precision].value
+        self._verified[case] = check.tolerance(precision).violation(found) or ""
+        return found, self._verified[case]
+
+    def _measure(self, case: Case, runner: Runner, phases: Phases) -> r.Measured:
+        protocol = Protocol(cap_s=self.preset.cap_s)
+        feeds = self._timed_inputs(case)
+        baseline = baseline_of(case)
+        candidate, other = runner.bind(feeds), self._baseline(baseline).bind(feeds)
+        with quiet(self.preset.threads):
+            with phases("warm-up"):
+                settled = all([warm_up(candidate, protocol), warm_up(other, protocol)])
+            with phases("measure"):
+                samples = measure(candidate, other, protocol)
+        notes = samples.notes if settled else (*samples.notes, f"unsettled after {protocol.warmup_cap_s:g} s of warm-up")
+        return r.Measured(samples.candidate, baseline.id, samples.baseline, notes)
+
+    def _baseline(self, case: Case) -> Runner:
+        """A second plan in memory for the baseline, checked once a run: nothing wrong is ever timed."""
+        quietly = Phases()
+        options = self._options(case)
+        plan = self.artefacts.plan(case, self.artefacts.transformed(case, quietly).graph, options, quietly)
+        if plan.info.rejection:
+            raise UserError(f"the baseline {case.id} was rejected: {plan.info.rejection}")
+        backend = discover("bench.backends", Backend)[case.backend].value  # type: ignore[type-abstract]
+        runner = backend.load(plan.path, options)
+        if case not in self._verified:
+            self._check(case, runner, quietly)
+        if self._verified[case]:
+            raise UserError(f"the baseline {case.id} is inaccurate: {self._verified[case]}")
+        return runner
+
+    def _options(self, case: Case) -> BuildOptions:
+        preset = self.preset
+        return BuildOptions(case.batch, preset.threads, preset.compute_capability, preset.build_limit_s)
+
+    def _timed_inputs(self, case: Case) -> check.Tensors:
+        return check.batches(discover("variants.models", Variant)[case.variant].value.inputs("test"), case.batch)[0]
+
+
+@dataclass(slots=True)
+class _Progress:
+    """How far a case came: what its record can say even when it fails."""
+
+    phases: Phases
+    steps: tuple[r.Step, ...] = ()
+    digests: tuple[tuple[str, str], ...] = ()
+    build: r.Build | None = None
+    accuracy: Accuracy | None = None
+    layers: tuple[Layer, ...] = ()
+
+
+def _sentence(error: Exception) -> str:
+    text = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
+    return f"{type(error).__name__}: {text} (traceback in errors.log beside the records)"
