@@ -81,7 +81,7 @@ class Artefacts:
 
         with phases("build"):
             plan = self.cache.artefact("build", key, make, BuildInfo)
-        return _seen(plan, phases)
+        return _seen(plan, phases, "build")
 
     def reference(self, case: Case, phases: Phases) -> dict[str, Array]:
         """The PyTorch FP32 outputs on the test split, by name."""
@@ -95,7 +95,7 @@ class Artefacts:
 
         with phases("reference"):
             stored = self.cache.artefact("reference", self._model_key(variant), make, int)
-        _seen(stored, phases)
+        _seen(stored, phases, "reference")
         with np.load(stored.path, allow_pickle=False) as arrays:
             return {name: arrays[name] for name in variant.value.outputs}
 
@@ -133,7 +133,7 @@ class Artefacts:
 
         with phases("calibration"):
             stored = self.cache.artefact("calibration", key, make, Ranges)  # type: ignore[arg-type]
-        _seen(stored, phases)
+        _seen(stored, phases, "calibration")
         return stored.info, stored.sha256
 
     def _precision(
@@ -157,12 +157,12 @@ class Artefacts:
     ) -> Artefact[StepInfo]:
         with phases(name):
             artefact = self.cache.artefact(stage or name, key, make, StepInfo)
-        return _seen(artefact, phases)
+        return _seen(artefact, phases, name)
 
 
-def _seen(artefact: Artefact[T], phases: Phases) -> Artefact[T]:
+def _seen(artefact: Artefact[T], phases: Phases, name: str) -> Artefact[T]:
     if artefact.cached:
-        phases.cached()
+        phases.cached(name)
     return artefact
 
 

@@ -16,23 +16,31 @@ DOMAIN = "trtbench"
 
 @dataclass(slots=True)
 class Phases:
-    """Phases in the order they were entered; `current` is the innermost one, kept after an error to say where it was."""
+    """Phases in the order they were first entered; one entered again adds its seconds.
+
+    `current` is the innermost one, kept after an error to say where it was.
+    """
 
     show: Callable[[str], None] = lambda name: None
-    done: list[Phase] = field(default_factory=list)
+    seconds: dict[str, float] = field(default_factory=dict)
+    from_cache: set[str] = field(default_factory=set)
     current: str = "start"
 
     @contextmanager
     def __call__(self, name: str) -> Iterator[None]:
-        """Enter the phase `name`; use `cached()` inside to say that nothing had to be made."""
+        """Enter the phase `name`."""
         self.current = name
         self.show(name)
         start = time.perf_counter()
         with nvtx.annotate(name, domain=DOMAIN):
             yield
-        self.done.append(Phase(name, time.perf_counter() - start))
+        self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
 
-    def cached(self) -> None:
-        """Mark the phase that has just ended as answered from the cache."""
-        last = self.done[-1]
-        self.done[-1] = Phase(last.name, last.seconds, cached=True)
+    def cached(self, name: str) -> None:
+        """Say that the artefact of a phase was there already."""
+        self.from_cache.add(name)
+
+    @property
+    def done(self) -> tuple[Phase, ...]:
+        """What the record keeps."""
+        return tuple(Phase(name, seconds, name in self.from_cache) for name, seconds in self.seconds.items())

@@ -6,12 +6,13 @@ import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 
 from bench import check
 from bench.artefacts import Artefacts
 from bench.backend import Backend, BuildOptions, Runner
 from bench.matrix import Preset, baseline_of
-from bench.measure.protocol import Protocol, measure, warm_up
+from bench.measure.protocol import Call, Protocol, measure
 from bench.measure.quiet import quiet
 from bench.phases import Phases
 from common.discover import discover
@@ -56,7 +57,7 @@ class Pipeline:
             started=started,
             environment=self.environment,
             steps=progress.steps,
-            phases=tuple(progress.phases.done),
+            phases=progress.phases.done,
             digests=progress.digests,
             build=progress.build,
             accuracy=progress.accuracy,
@@ -81,7 +82,8 @@ class Pipeline:
         progress.accuracy, violation = self._check(case, runner, progress.phases)
         if violation:
             return r.Inaccurate(violation)
-        outcome = self._measure(case, runner, progress.phases)
+        del runner
+        outcome = self._measure(case, backend, plan.path, progress.phases)
         with progress.phases("profile"), quiet(options.threads):
             progress.layers = backend.profile(plan.path, self._timed_inputs(case), options)
         return outcome
@@ -96,33 +98,30 @@ class Pipeline:
         self._verified[case] = check.tolerance(precision).violation(found) or ""
         return found, self._verified[case]
 
-    def _measure(self, case: Case, runner: Runner, phases: Phases) -> r.Measured:
-        protocol = Protocol(cap_s=self.preset.cap_s)
-        feeds = self._timed_inputs(case)
+    def _measure(self, case: Case, backend: Backend, plan: Path, phases: Phases) -> r.Measured:
+        options, feeds = self._options(case), self._timed_inputs(case)
         baseline = baseline_of(case)
-        candidate, other = runner.bind(feeds), self._baseline(baseline).bind(feeds)
-        with quiet(self.preset.threads):
-            with phases("warm-up"):
-                settled = all([warm_up(candidate, protocol), warm_up(other, protocol)])
-            with phases("measure"):
-                samples = measure(candidate, other, protocol)
-        notes = samples.notes if settled else (*samples.notes, f"unsettled after {protocol.warmup_cap_s:g} s of warm-up")
-        return r.Measured(samples.candidate, baseline.id, samples.baseline, notes)
+        other = plan if case == baseline else self._baseline_plan(baseline)
 
-    def _baseline(self, case: Case) -> Runner:
-        """A second plan in memory for the baseline, checked once a run: nothing wrong is ever timed."""
-        quietly = Phases()
-        options = self._options(case)
+        def loader(path: Path) -> Callable[[], Call]:
+            return lambda: backend.load(path, options).bind(feeds)
+
+        with quiet(options.threads):
+            samples = measure((loader(plan), loader(other)), Protocol(cap_s=self.preset.cap_s), phases)
+        return r.Measured(samples.candidate, baseline.id, samples.baseline, samples.notes, samples.loads)
+
+    def _baseline_plan(self, case: Case) -> Path:
+        """The baseline's plan, its outputs checked once a run: nothing wrong is ever timed."""
+        quietly, options = Phases(), self._options(case)
         plan = self.artefacts.plan(case, self.artefacts.transformed(case, quietly).graph, options, quietly)
         if plan.info.rejection:
             raise UserError(f"the baseline {case.id} was rejected: {plan.info.rejection}")
-        backend = discover("bench.backends", Backend)[case.backend].value  # type: ignore[type-abstract]
-        runner = backend.load(plan.path, options)
         if case not in self._verified:
-            self._check(case, runner, quietly)
+            backend = discover("bench.backends", Backend)[case.backend].value  # type: ignore[type-abstract]
+            self._check(case, backend.load(plan.path, options), quietly)
         if self._verified[case]:
             raise UserError(f"the baseline {case.id} is inaccurate: {self._verified[case]}")
-        return runner
+        return plan.path
 
     def _options(self, case: Case) -> BuildOptions:
         preset = self.preset

@@ -20,13 +20,15 @@ class Measured(msgspec.Struct, frozen=True, tag="measured"):
     `blocks_us` holds every raw sample in microseconds, one tuple a block, in time order. `baseline_blocks_us`
     holds the samples of the case `baseline` (the plain export in fp32 on the same backend and batch), whose
     blocks took turns with these (ABBA); a baseline case is paired with a second copy of itself, which shows
-    the noise. `notes` names what was not ideal, such as "unsettled".
+    the noise. `loads` says how many consecutive blocks came from each fresh load of both plans. `notes` names what
+    was not ideal, such as "unsettled".
     """
 
     blocks_us: tuple[tuple[float, ...], ...]
     baseline: str
     baseline_blocks_us: tuple[tuple[float, ...], ...]
     notes: tuple[str, ...] = ()
+    loads: tuple[int, ...] = ()
 
     @property
     def samples_us(self) -> list[float]:
@@ -36,12 +38,12 @@ class Measured(msgspec.Struct, frozen=True, tag="measured"):
     @property
     def median_us(self) -> Estimate:
         """Median of the block medians with its 95 % interval, microseconds."""
-        return median_interval(block_medians(self.blocks_us))
+        return median_interval(block_medians(self.blocks_us), self.loads)
 
     @property
     def speedup(self) -> Estimate:
         """Against the interleaved baseline; above 1 is faster."""
-        return speedup(self.blocks_us, self.baseline_blocks_us)
+        return speedup(self.blocks_us, self.baseline_blocks_us, self.loads)
 
     @property
     def p99_us(self) -> float | None:

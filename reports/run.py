@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TypeAlias
 
 from reports.case import Case
@@ -29,19 +30,24 @@ class Timing:
     pairs: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Entry:
-    """One case of the report; `timing` is there exactly where the outcome is Measured with samples."""
+    """One case of the report; `timing` is there exactly where the outcome is Measured with samples.
+
+    Equal only to itself: comparing or hashing thousands of samples would cost more than what it saves.
+    """
 
     record: Record
     timing: Timing | None
 
     @property
     def case(self) -> Case:
+        """The record's case."""
         return self.record.case
 
     @property
     def place(self) -> Place:
+        """Where it may be compared."""
         return self.case.variant, self.case.backend, self.case.batch, self.record.environment.key
 
     @property
@@ -73,6 +79,7 @@ class Run:
 
     @property
     def timed(self) -> tuple[Entry, ...]:
+        """The entries that have a speed."""
         return tuple(entry for entry in self.entries if entry.timing)
 
     @property
@@ -111,6 +118,7 @@ def read_run(journal: Journal) -> Run:
     return Run(entries, journal.warnings + tuple(_doubts(journal, latest.values())), tuple(_noise(entries).items()))
 
 
+@lru_cache(maxsize=20_000)
 def step_gain(after: Entry, before: Entry) -> Estimate | None:
     """How many times faster one entry is than another of its place; None where they share no baseline."""
     new, old = after.record.outcome, before.record.outcome
@@ -118,7 +126,7 @@ def step_gain(after: Entry, before: Entry) -> Estimate | None:
         return None
     if new.baseline != old.baseline or after.place != before.place:
         return None
-    return gain((new.blocks_us, new.baseline_blocks_us), (old.blocks_us, old.baseline_blocks_us))
+    return gain((new.blocks_us, new.baseline_blocks_us, new.loads), (old.blocks_us, old.baseline_blocks_us, old.loads))
 
 
 def _timing(record: Record) -> Timing | None:

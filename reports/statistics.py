@@ -12,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 Blocks: TypeAlias = Sequence[Sequence[float]]
-Pairs: TypeAlias = tuple[Blocks, Blocks]
+Pairs: TypeAlias = tuple[Blocks, Blocks, Sequence[int]]
+"""Blocks of a case, of the baseline that took turns with it, and how many consecutive ones came from each load."""
 
 RESAMPLES = 2000
 TAIL_SAMPLES = 299
@@ -32,13 +33,24 @@ class Estimate(msgspec.Struct, frozen=True):
         return (self.high - self.low) / 2 / self.value if self.value else float("inf")
 
 
-def median_interval(values: Sequence[float] | npt.NDArray[np.float64], seed: int = 0) -> Estimate:
+def median_interval(values: Sequence[float] | npt.NDArray[np.float64], loads: Sequence[int] = (), seed: int = 0) -> Estimate:
     """Median with a 95 % percentile-bootstrap interval (Efron 1979; 2,000 resamples, fixed seed).
 
-    Raises ValueError when `values` is empty.
+    `loads` are the numbers of consecutive values that came from one load of the plan. Where there are several,
+    loads are resampled before the values inside them (Davison and Hinkley 1997, section 3.8): a load's memory
+    layout shifts all its values together, so they are worth less than as many independent ones.
+    Raises ValueError when `values` is empty or `loads` does not add up to it.
     """
     data = np.asarray(values, np.float64)
-    return _estimate(float(np.median(data)) if data.size else 0.0, _resampled_medians(data, seed))
+    resampled = _resampled_medians(data, loads, seed)
+    return _estimate(float(np.median(data)), resampled)
+
+
+def _resampled_medians(data: npt.NDArray[np.float64], loads: Sequence[int], seed: int) -> npt.NDArray[np.float64]:
+    sizes = tuple(loads) or (data.size,)
+    if not data.size or sum(sizes) != data.size:
+        raise ValueError(f"{data.size} samples in loads of {sizes}")
+    return np.asarray(np.median(data[_resamples(sizes, seed)], axis=1), np.float64)
 
 
 def _estimate(value: float, resampled: npt.NDArray[np.float64]) -> Estimate:
@@ -46,21 +58,15 @@ def _estimate(value: float, resampled: npt.NDArray[np.float64]) -> Estimate:
     return Estimate(value, float(low), float(high))
 
 
-@lru_cache(maxsize=256)
-def _median_ranks(size: int, seed: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """The ranks whose mean is each resample's median: over sorted data they depend on nothing but the size."""
-    ranks = np.random.default_rng(seed).integers(0, size, (RESAMPLES, size))
-    middle = (size - 1) // 2, size // 2
-    ranks.partition(middle, axis=1)
-    return ranks[:, middle[0]].copy(), ranks[:, middle[1]].copy()
-
-
-def _resampled_medians(data: npt.NDArray[np.float64], seed: int) -> npt.NDArray[np.float64]:
-    if not data.size:
-        raise ValueError("no samples")
-    lower, upper = _median_ranks(data.size, seed)
-    ordered = np.sort(data)
-    return np.asarray((ordered[lower] + ordered[upper]) / 2, np.float64)
+@lru_cache(maxsize=32)
+def _resamples(sizes: tuple[int, ...], seed: int) -> npt.NDArray[np.int64]:
+    """[RESAMPLES, n] positions: for each resample as many loads as there are, then as many values from each as the longest has."""
+    random = np.random.default_rng(seed)
+    count, longest = len(sizes), max(sizes)
+    picked = random.integers(0, count, (RESAMPLES, count)) if count > 1 else np.zeros((RESAMPLES, 1), np.int64)
+    size, offset = np.array(sizes)[picked][..., None], (np.cumsum(sizes) - sizes)[picked][..., None]
+    within = (random.random((RESAMPLES, count, longest)) * size).astype(np.int64)
+    return (offset + within).reshape(RESAMPLES, -1)
 
 
 def block_medians(blocks: Blocks) -> npt.NDArray[np.float64]:
@@ -68,23 +74,23 @@ def block_medians(blocks: Blocks) -> npt.NDArray[np.float64]:
     return np.array([median(block) for block in blocks], np.float64)
 
 
-def speedup(blocks: Blocks, baseline: Blocks) -> Estimate:
+def speedup(blocks: Blocks, baseline: Blocks, loads: Sequence[int] = ()) -> Estimate:
     """How many times faster than the baseline that took turns with it: median of the paired block ratios.
 
     Paired, because a drifting machine moves both halves of a pair alike. Raises ValueError on unequal counts.
     """
-    of_logs = median_interval(_log_ratios(blocks, baseline))
+    of_logs = median_interval(_log_ratios(blocks, baseline), loads)
     return Estimate(*(float(np.exp(x)) for x in (of_logs.value, of_logs.low, of_logs.high)))
 
 
 def gain(after: Pairs, before: Pairs) -> Estimate:
-    """How many times faster `after` is than `before`, each (blocks, baseline blocks) of its own interleaved pairs.
+    """How many times faster `after` is than `before`, each from its own interleaved pairs.
 
     The ratio of the two speedups, so that what moved both halves of a pair cancels; its interval is a two-sample
     bootstrap, the pairs of either side resampled apart. Both must have the same baseline.
     """
-    new, old = _log_ratios(*after), _log_ratios(*before)
-    difference = _resampled_medians(new, seed=0) - _resampled_medians(old, seed=1)
+    new, old = _log_ratios(*after[:2]), _log_ratios(*before[:2])
+    difference = _resampled_medians(new, after[2], seed=0) - _resampled_medians(old, before[2], seed=1)
     of_logs = _estimate(float(np.median(new) - np.median(old)), difference)
     return Estimate(*(float(np.exp(x)) for x in (of_logs.value, of_logs.low, of_logs.high)))
 

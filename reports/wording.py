@@ -120,6 +120,12 @@ def message(text: str) -> str:
     return _TERMINAL_CODES.sub("", text).strip() or "(no message)"
 
 
+def shorten(text: str, length: int = 70) -> str:
+    """One line of at most `length` characters."""
+    line = " ".join(text.split())
+    return line if len(line) <= length else line[: length - 2] + " …"
+
+
 def count(number: int, thing: str) -> str:
     """ "1 case", "2 cases"."""
     return f"{number:,} {thing}{'' if number == 1 else 's'}"

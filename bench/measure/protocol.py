@@ -1,84 +1,107 @@
-"""Warm-up, interleaved blocks and when to stop: how long a case is timed, and why that long."""
+"""Fresh loads, warm-up, interleaved blocks and when to stop: how long a case is timed, and why that long."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from time import perf_counter
+from typing import TypeAlias
 
 import numpy as np
 
 from bench.measure.clock import Block, time_block
-from reports.statistics import block_medians, median_interval
+from bench.phases import Phases
+from reports.statistics import block_medians, median_interval, speedup
 
-Call = Callable[[], object]
+Call: TypeAlias = Callable[[], object]
+Load: TypeAlias = Callable[[], Call]
 
 
 @dataclass(frozen=True, slots=True)
 class Protocol:
     """Seconds and counts of one measurement.
 
-    A block holds as many runs as fill `block_s`. Pairs of blocks are timed until the 95 % intervals of the median
-    and of the paired ratio are within +-`precision`, looked at after `pairs` of them; `cap_s` ends it in any case,
-    once the first of `pairs` is reached.
+    Both plans are loaded afresh at least `loads` times, because where a load lands in memory shifts its times by
+    half a per cent or more (measured: docs/measuring.md). After each load, pairs of blocks, at least two, are timed
+    for `load_s`; a block holds as many runs as fill `block_s`. It ends when the 95 % intervals of the median and
+    of the paired ratio are within +-`precision`, or `cap_s` after it began.
     """
 
     warmup_s: float = 0.2
+    rewarm_s: float = 0.05
     warmup_cap_s: float = 2.0
     settled: float = 0.02
     block_s: float = 0.02
-    pairs: tuple[int, ...] = (10, 20, 40, 80, 160)
+    load_s: float = 0.2
+    loads: int = 5
     precision: float = 0.005
-    cap_s: float = 2.0
+    cap_s: float = 3.0
 
 
 @dataclass(frozen=True, slots=True)
 class Samples:
-    """Raw samples in microseconds of the two sides, block by block in time order, and what was not ideal."""
+    """Raw samples in microseconds of the two sides, block by block in time order, blocks a load, and what was not ideal."""
 
     candidate: tuple[Block, ...]
     baseline: tuple[Block, ...]
+    loads: tuple[int, ...]
     notes: tuple[str, ...]
 
 
-def warm_up(call: Call, protocol: Protocol) -> bool:
+def warm_up(call: Call, at_least_s: float, protocol: Protocol) -> bool:
     """Run until two windows in a row agree within `settled`; False when the cap came first."""
     before, spent = float("nan"), 0.0
     while True:
-        block = time_block(call, protocol.warmup_s / 2)
+        block = time_block(call, at_least_s / 2)
         now, spent = float(np.median(block)), spent + sum(block) / 1e6
-        if spent >= protocol.warmup_s and abs(now / before - 1) < protocol.settled:
+        if spent >= at_least_s and abs(now / before - 1) < protocol.settled:
             return True
         if spent >= protocol.warmup_cap_s:
             return False
         before = now
 
 
-def measure(candidate: Call, baseline: Call, protocol: Protocol) -> Samples:
-    """Time the two in turn, A B B A A B B A ..., so that drift of the machine falls on both alike.
+def measure(sides: tuple[Load, Load], protocol: Protocol, phases: Phases) -> Samples:
+    """Time candidate and baseline in turn, A B B A, so that drift of the machine falls on both alike.
 
     Stopping looks at intervals, never at the standard deviation, which does not shrink with samples.
     """
-    notes = []
-    sides: tuple[list[Block], list[Block]] = ([], [])
-    spent_us = 0.0
-    while len(sides[0]) < protocol.pairs[-1]:
-        order = (0, 1) if len(sides[0]) % 2 == 0 else (1, 0)
-        for side in order:
-            block = time_block((candidate, baseline)[side], protocol.block_s)
-            sides[side].append(block)
-            spent_us += sum(block)
-        count = len(sides[0])
-        if count in protocol.pairs and _precise(sides, protocol.precision):
+    blocks: tuple[list[Block], list[Block]] = ([], [])
+    loads: list[int] = []
+    settled, begin = True, perf_counter()
+    while True:
+        with phases("warm-up"):
+            calls = _load(sides, first=len(loads) % 2)
+            at_least = protocol.rewarm_s if loads else protocol.warmup_s
+            settled &= all([warm_up(call, at_least, protocol) for call in calls])
+        with phases("measure"):
+            loads.append(_pairs(calls, blocks, protocol))
+        del calls
+        if len(loads) >= protocol.loads and (_precise(blocks, loads, protocol) or perf_counter() - begin >= protocol.cap_s):
             break
-        if count >= protocol.pairs[0] and spent_us >= protocol.cap_s * 1e6:
-            notes.append(f"stopped by the {protocol.cap_s:g} s cap before +-{protocol.precision:.1%} was reached")
-            break
-    else:
-        notes.append(f"stopped after {protocol.pairs[-1]} pairs before +-{protocol.precision:.1%} was reached")
-    return Samples(tuple(sides[0]), tuple(sides[1]), tuple(notes))
+    notes = [] if settled else [f"unsettled: medians still moved after {protocol.warmup_cap_s:g} s of warm-up"]
+    if not _precise(blocks, loads, protocol):
+        notes.append(f"stopped by the {protocol.cap_s:g} s cap before +-{protocol.precision:.1%} was reached")
+    return Samples(tuple(blocks[0]), tuple(blocks[1]), tuple(loads), tuple(notes))
 
 
-def _precise(sides: tuple[list[Block], list[Block]], precision: float) -> bool:
-    medians = [block_medians(side) for side in sides]
-    ratio = median_interval(medians[0] / medians[1])
-    return median_interval(medians[0]).half_width <= precision and ratio.half_width <= precision
+def _load(sides: tuple[Load, Load], first: int) -> tuple[Call, Call]:
+    """Both sides loaded, in alternating order: the first one finds another heap than the second."""
+    if first == 0:
+        return sides[0](), sides[1]()
+    other = sides[1]()
+    return sides[0](), other
+
+
+def _pairs(calls: tuple[Call, Call], blocks: tuple[list[Block], list[Block]], protocol: Protocol) -> int:
+    begin, count = perf_counter(), 0
+    while count < 2 or count % 2 or perf_counter() - begin < protocol.load_s:
+        for side in (0, 1) if count % 2 == 0 else (1, 0):
+            blocks[side].append(time_block(calls[side], protocol.block_s))
+        count += 1
+    return count
+
+
+def _precise(blocks: tuple[list[Block], list[Block]], loads: list[int], protocol: Protocol) -> bool:
+    median = median_interval(block_medians(blocks[0]), loads)
+    return max(median.half_width, speedup(*blocks, loads).half_width) <= protocol.precision

@@ -45,9 +45,7 @@ def _row(entry: Entry, accuracy: Accuracy, output: OutputError) -> tuple[Cell, .
         Cell(decibel(output.snr_db), output.snr_db),
         bad,
         number(accuracy.agreement * 100, 2),
-        Cell(
-            f"{accuracy.score:.4f}", accuracy.score, hint=f"{accuracy.metric}, reference {accuracy.reference_score:.4f}"
-        ),
+        Cell(f"{accuracy.score:.4f}", accuracy.score, hint=f"{accuracy.metric}, reference {accuracy.reference_score:.4f}"),
         Cell(f"{accuracy.delta:+.4f}", accuracy.delta),
     )
 

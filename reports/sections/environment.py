@@ -37,9 +37,7 @@ def phase_totals(run: Run) -> tuple[PhaseTotal, ...]:
 def _blocks(run: Run) -> tuple[Block, ...]:
     if not run.entries:
         return ()
-    facts = tuple(
-        Facts(f"Environment {environment.key[:SHORT]}", environment.facts) for environment in run.environments
-    )
+    facts = tuple(Facts(f"Environment {environment.key[:SHORT]}", environment.facts) for environment in run.environments)
     return (*facts, *_phases(run), *_digests(run))
 
 

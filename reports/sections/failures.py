@@ -54,9 +54,7 @@ def _blocks(run: Run) -> tuple[Block, ...]:
         Column("stage", filter=True),
         Column("reason", kind="message"),
     )
-    rows = tuple(
-        (Cell(one.entry.case.id), badge(one.entry.record.outcome), Cell(one.stage), Cell(one.reason)) for one in found
-    )
+    rows = tuple((Cell(one.entry.case.id), badge(one.entry.record.outcome), Cell(one.stage), Cell(one.reason)) for one in found)
     return summary, Table(columns, rows, search=len(found) > 6)
 
 

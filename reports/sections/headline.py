@@ -23,7 +23,7 @@ from reports.wording import (
 )
 
 NOISY = 0.02
-"""More than this of a case against itself, and no verdict should be given (ABBA pairs on one thread stay near 0.3 %)."""
+"""More than this of a case against itself, and no verdict should be given; quiet ABBA pairs stay near 0.3 %."""
 NOTHING = "No record was found: the run ended before its first case did."
 
 

@@ -80,8 +80,8 @@ def _blocks(run: Run) -> tuple[Block, ...]:
         return ()
     how = Prose(
         "Every case took turns with the plain export (ABBA blocks); its speedup is the median of the paired ratios "
-        "with a 95 % bootstrap interval. 'Step alone' compares a row with the row it builds on, both through that "
-        "common baseline. Where an interval holds 1, or the effect is inside the noise, nothing is claimed."
+        "with a 95 % bootstrap interval. 'Step alone' compares a row with its parent, the row it builds on, both "
+        "through that common baseline. Where an interval holds 1, or the effect is inside the noise, nothing is claimed."
     )
     if len(ladders) <= STACKED:
         return (how, *(block for option in ladders for block in option.blocks))
@@ -97,10 +97,10 @@ def _table(run: Run, ladder: tuple[Rung, ...], title: str) -> Table:
         Column("speedup", "", "number", hint="against the plain export that took turns with this case"),
         Column("95 % interval", "", "number"),
         Column("from 1", kind="bar", hint="the bar begins at 1: no difference; the line is the 95 % interval"),
-        Column("against the first row", hint="claimed only outside the interval and the noise"),
+        Column("against first row", hint="claimed only outside the interval and the noise"),
         Column("step alone", "", "number", hint="against the row that it builds on"),
         Column("95 % interval", "", "number"),
-        Column("against the row below it", hint="the row that it builds on"),
+        Column("against parent", hint="the row that it builds on"),
     )
     return Table(columns, tuple(_row(run, rung) for rung in ladder), title)
 

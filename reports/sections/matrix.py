@@ -12,10 +12,12 @@ from reports.wording import (
     badge,
     decibel,
     megabytes,
+    message,
     microseconds,
     number,
     range_times,
     range_us,
+    shorten,
     times,
 )
 
@@ -97,7 +99,8 @@ def _build(entry: Entry) -> tuple[Cell, Cell]:
 def _notes(entry: Entry) -> Cell:
     outcome = entry.record.outcome
     if not isinstance(outcome, Measured):
-        return Cell(f"{entry.stage}: {entry.reason}" if entry.stage else entry.reason)
+        whole = message(f"{entry.stage}: {entry.reason}" if entry.stage else entry.reason)
+        return Cell(shorten(whole), hint=whole)
     few = entry.timing is not None and entry.timing.pairs < FEWEST_PAIRS
     notes = outcome.notes + (("too few blocks for a 95 % interval",) if few else ())
     return Cell(", ".join(notes), tone="warn")

@@ -1,0 +1,110 @@
+"""The `trtbench` command: doctor, plan, report."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from common.errors import UserError
+
+EXAMPLES = """examples:
+  trtbench doctor                                   what this machine can run
+  trtbench plan --preset full                       which cases would run, and why others would not
+  trtbench plan --passes none,fold+fuse_layernorm --batches 1,8,32
+  trtbench report                                   render the newest run again
+  trtbench report results/20260101-120000-quick --output page.html
+
+The benchmarks themselves run under pytest, with the same options:
+  pytest bench/ --benchmark-only --preset quick --precisions fp32,fp16
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run a command; errors of the user's making are one line on stderr and exit status 2."""
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    try:
+        status = options.run(options)
+    except UserError as error:
+        print(f"trtbench: {error}", file=sys.stderr)
+        status = 2
+    except BrokenPipeError:
+        # The reader (head, less) has seen enough; closing stdout here keeps the interpreter from complaining at exit.
+        sys.stderr.close()
+        status = 0
+    sys.exit(status)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="trtbench",
+        description="Finds out what each TensorRT optimisation step is really worth.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND", title="commands")
+    doctor = commands.add_parser("doctor", help="say what this machine can run, and what to install for the rest")
+    doctor.set_defaults(run=_doctor)
+    plan = commands.add_parser("plan", help="list the cases that would run, the ones left out and why")
+    plan.add_argument("--preset", default="quick", help="matrix of bench/presets.toml (default: quick)")
+    for axis in ("variants", "passes", "precisions", "batches", "backends"):
+        plan.add_argument(f"--{axis}", metavar="LIST", help=f"comma list of {axis} in place of the preset's")
+    plan.set_defaults(run=_plan)
+    report = commands.add_parser("report", help="render the HTML report of a run again")
+    report.add_argument("run_path", nargs="?", default="results/latest", metavar="RUN", help="folder of a run or a records file (default: results/latest)")
+    report.add_argument("--output", type=Path, help="HTML file to write (default: report.html beside the records)")
+    report.set_defaults(run=_report)
+    return parser
+
+
+def _doctor(_: argparse.Namespace) -> int:
+    from bench.doctor import examine
+
+    failed = False
+    for finding in examine():
+        mark = "ok     " if not finding.remedy else "missing" if finding.needed else "absent "
+        print(f"{mark}  {finding.what:<22} {finding.detail}")
+        if finding.remedy:
+            print(f"{'':9}{'':<22} -> {finding.remedy}")
+        failed |= bool(finding.remedy) and finding.needed
+    return int(failed)
+
+
+def _plan(options: argparse.Namespace) -> int:
+    from bench.matrix import AXES, choose, plan
+
+    planned = list(plan(choose(options.preset, {axis: getattr(options, axis) for axis in AXES})))
+    lines = []
+    for cell in planned:
+        if cell.left_out:
+            lines.append(f"left out  {cell.case.id}: {cell.left_out}")
+        elif cell.unavailable:
+            lines.append(f"cannot    {cell.case.id}: {cell.unavailable}")
+        else:
+            lines.append(f"run       {cell.case.id}")
+    runs = sum(not (cell.left_out or cell.unavailable) for cell in planned)
+    cannot = sum(bool(cell.unavailable) and not cell.left_out for cell in planned)
+    print("\n".join(lines))
+    print(f"{runs} to run, {cannot} that cannot run here, {len(planned) - runs - cannot} left out")
+    return 0
+
+
+def _report(options: argparse.Namespace) -> int:
+    from reports.html import write_report
+    from reports.journal import load
+
+    given = Path(options.run_path)
+    records = given / "records.jsonl" if given.is_dir() or not given.exists() else given
+    journal = load(records)
+    for warning in journal.warnings:
+        print(f"warning: {warning}", file=sys.stderr)
+    output = options.output or records.parent / "report.html"
+    write_report(journal, output)
+    print(output)
+    return 0
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,56 @@
+"""What this machine can run, and what to install for the rest."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.util import find_spec
+
+from bench.backend import Backend
+from bench.environment import gpu
+from common.discover import discover
+from variants.graph_pass import GraphPass
+from variants.precision import Precision
+from variants.variant import Variant
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line of the examination; `remedy` is "" where nothing is missing. `needed` when no benchmark runs without it."""
+
+    what: str
+    detail: str
+    remedy: str = ""
+    needed: bool = False
+
+
+def examine() -> Iterator[Finding]:
+    """Backends first, then what models, passes and the report need."""
+    for name, declared in discover("bench.backends", Backend).items():  # type: ignore[type-abstract]
+        missing = declared.value.unavailable()
+        build_only = declared.value.why_not_run() if missing is None else None
+        yield Finding(f"backend {name}", build_only or "builds, runs and profiles", missing or "", needed=name == "onnxruntime")
+    yield _module("torch", "exports the models and is the reference", "pip install torch==2.13.0", needed=True)
+    for name, graph_pass in discover("variants.passes", GraphPass).items():
+        if graph_pass.value.library:
+            module = graph_pass.value.library.replace("-", "_")
+            yield _module(module, f"graph pass {name}", f"pip install {graph_pass.value.library}")
+    yield Finding("GPU", gpu() or "no NVIDIA driver: engines are built, not timed", "" if gpu() else "an NVIDIA driver and GPU, to time TensorRT engines")
+    found = next((path for name in BROWSERS if (path := shutil.which(name))), "")
+    yield Finding("browser", found or "none: the tests of the report are skipped", "" if found else "apt-get install chromium")
+    counts = ", ".join(
+        f"{len(discover(package, kind))} {what}"
+        for package, kind, what in (
+            ("variants.models", Variant, "models"),
+            ("variants.passes", GraphPass, "passes"),
+            ("variants.precisions", Precision, "precisions"),
+        )
+    )
+    yield Finding("matrix", counts)
+
+
+def _module(name: str, detail: str, remedy: str, needed: bool = False) -> Finding:
+    return Finding(name, detail, "" if find_spec(name) else f"{name} is not installed: {remedy}", needed)

@@ -1,0 +1,44 @@
+"""pytest options and parametrisation, nothing else."""
+
+from __future__ import annotations
+
+import pytest
+
+from bench.matrix import AXES, choose, plan
+from bench.stash import CHOICE
+from common.errors import UserError
+
+pytest_plugins = ["bench.plugin"]
+
+HELP = {
+    "variants": "models, such as vit_digits",
+    "passes": "graph passes; + joins them to a pipeline: none,fold,fold+fuse_layernorm",
+    "precisions": "such as fp32,fp16,int8_entropy",
+    "batches": "such as 1,8,32",
+    "backends": "such as onnxruntime,tensorrt_rtx",
+}
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """One option an axis, each a comma list in place of the preset's own."""
+    group = parser.getgroup("trtbench", "the matrix (trtbench plan lists the cases)")
+    group.addoption("--preset", default="quick", help="which matrix of bench/presets.toml: quick (default) or full")
+    for axis in AXES:
+        group.addoption(f"--{axis}", metavar="LIST", help=HELP[axis])
+    group.addoption("--results", default="results", metavar="DIR", help="where runs are recorded (default: results)")
+    group.addoption("--cache", default=".trtbench/cache", metavar="DIR", help="where artefacts are kept (default: .trtbench/cache)")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Refuse what is misspelt before anything is collected."""
+    try:
+        config.stash[CHOICE] = choose(config.getoption("--preset"), {axis: config.getoption(f"--{axis}") for axis in AXES})
+    except UserError as error:
+        raise pytest.UsageError(str(error)) from None
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """One test a case."""
+    if "case" in metafunc.fixturenames and "bench_session" in metafunc.fixturenames:
+        cases = [planned.case for planned in plan(metafunc.config.stash[CHOICE]) if not planned.left_out]
+        metafunc.parametrize("case", cases, ids=[case.id for case in cases])
