@@ -1,0 +1,230 @@
+"""The real page in a real browser."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, Protocol
+
+import msgspec
+import pytest
+
+from reports.html import write_report
+from reports.record import Failed, Record, Rejected
+from tests.reports.builders import accuracy, case, journal, layers, one_of_every_outcome, record, timed
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install playwright")
+CHROMIUM = shutil.which("chromium")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed: apt-get install chromium")
+ARGUMENTS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+IMAGE = "<img src=x onerror=document.title='owned'>"
+HOSTILE = f"{IMAGE}<b>bold</b>&amp;%{{x}}$x$"
+
+
+@dataclass(slots=True)
+class Opened:
+    """A page that was opened, and everything that it said or asked for."""
+
+    page: Page
+    address: str
+    complaints: list[str] = field(default_factory=list)
+    requests: list[str] = field(default_factory=list)
+
+    def load(self) -> None:
+        """Open the page and wait until all is drawn."""
+        self.page.on("console", lambda said: self.complaints.append(f"{said.type}: {said.text}"))
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.on("request", lambda request: self.requests.append(request.url))
+        self.page.goto(self.address)
+        self.page.wait_for_selector("html[data-ready]")
+
+    def column(self, section: str, title: str) -> list[str]:
+        """The texts of one column of a section's last table, top to bottom."""
+        table = self.page.locator(f"#{section} table").last
+        heads = table.locator("th button").evaluate_all("all => all.map(b => b.firstChild.textContent)")
+        cells = f"td:nth-child({heads.index(title) + 1})"
+        return list(table.locator(cells).all_text_contents())
+
+    def sort(self, section: str, title: str) -> None:
+        table = self.page.locator(f"#{section} table").last
+        table.locator("th button").filter(has_text=title).first.click()
+
+
+class Show(Protocol):
+    """See the fixture `show`."""
+
+    def __call__(self, *records: Record, at: Path | None = None, scheme: Literal["light", "dark"] = "light") -> Opened: ...
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_api.sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        yield opened
+        opened.close()
+
+
+@pytest.fixture
+def show(browser: Browser, tmp_path: Path) -> Iterator[Show]:
+    """Writes the report of some records, or takes the one at a path, and opens it."""
+    opened = []
+
+    def of(*records: Record, at: Path | None = None, scheme: Literal["light", "dark"] = "light") -> Opened:
+        path = at or tmp_path / "report.html"
+        if at is None:
+            write_report(journal(*records, warnings=(HOSTILE,)), path)
+        opened.append(Opened(browser.new_page(viewport={"width": 1300, "height": 900}, color_scheme=scheme), path.as_uri()))
+        opened[-1].load()
+        return opened[-1]
+
+    yield of
+    for one in opened:
+        one.page.close()
+
+
+def hostile() -> tuple[Record, ...]:
+    """HTML in every text that a record carries."""
+    profile = tuple(msgspec.structs.replace(one, name=HOSTILE, operator=HOSTILE) for one in layers())
+    metric = msgspec.structs.replace(accuracy(), metric=HOSTILE)
+    plain = msgspec.structs.replace(timed(case(variant=HOSTILE), 1000.0), layers=profile, accuracy=metric)
+    other = case(HOSTILE, HOSTILE, variant=HOSTILE)
+    return (
+        plain,
+        msgspec.structs.replace(timed(other, 800.0), layers=profile, accuracy=metric),
+        record(case(HOSTILE, variant=HOSTILE), Failed(HOSTILE, HOSTILE * 20)),
+        record(case(variant=HOSTILE, backend="tensorrt_rtx"), Rejected(HOSTILE, HOSTILE)),
+    )
+
+
+RUNS: dict[str, tuple[Record, ...]] = {
+    "nothing": (),
+    "one case": (timed(case(), 1000.0),),
+    "every outcome": one_of_every_outcome(),
+    "hostile": hostile(),
+}
+
+
+@pytest.mark.parametrize("records", RUNS.values(), ids=RUNS)
+def test_the_page_complains_of_nothing_and_asks_for_nothing_but_itself(show: Show, records: tuple[Record, ...]) -> None:
+    opened = show(*records)
+    opened.page.wait_for_timeout(300)
+    assert opened.complaints == []
+    assert opened.requests == [opened.address]
+
+
+def test_a_large_page_in_dark_complains_of_nothing_either(show: Show, thousand: Path) -> None:
+    opened = show(at=thousand, scheme="dark")
+    opened.page.wait_for_timeout(300)
+    assert opened.complaints == []
+    assert opened.requests == [opened.address]
+
+
+def test_every_section_shows_a_sentence_a_table_or_a_picture(show: Show) -> None:
+    for records in ((), one_of_every_outcome()):
+        opened = show(*records)
+        for section in opened.page.locator("section").all():
+            content = section.locator(".prose, td, .plot svg, dd")
+            assert content.count() > 0, section.get_attribute("id")
+            assert content.first.is_visible(), section.get_attribute("id")
+
+
+def test_a_click_on_a_header_sorts_by_number_not_by_text_and_a_second_turns_it(show: Show) -> None:
+    opened = show(*(timed(case(batch=batch), 1000.0) for batch in (8, 32, 1, 128)))
+    opened.sort("matrix", "batch")
+    assert opened.column("matrix", "batch") == ["1", "8", "32", "128"]
+    opened.sort("matrix", "batch")
+    assert opened.column("matrix", "batch") == ["128", "32", "8", "1"]
+    opened.sort("matrix", "batch")
+    assert opened.column("matrix", "batch") == ["8", "32", "1", "128"]
+
+
+def test_what_is_missing_stays_last_in_either_direction(show: Show) -> None:
+    failed = record(case("onnxsim"), Failed("onnxsim", "no"))
+    opened = show(failed, timed(case("fold"), 900.0), timed(case(), 1000.0))
+    for _ in range(2):
+        opened.sort("matrix", "median")
+        assert opened.column("matrix", "median")[-1] == "–"
+
+
+def test_a_select_and_the_search_narrow_the_rows_and_the_count_says_so(show: Show) -> None:
+    opened = show(*one_of_every_outcome())
+    matrix = opened.page.locator("#matrix")
+    assert matrix.locator("output").inner_text() == "9 of 9 rows"
+    matrix.get_by_label("backend").select_option(label="tensorrt_rtx")
+    assert opened.column("matrix", "backend") == ["tensorrt_rtx"] * 3
+    matrix.get_by_label("search").fill("fold rejected")
+    assert opened.column("matrix", "outcome") == ["rejected"]
+    assert matrix.locator("output").inner_text() == "1 of 9 rows"
+
+
+def test_the_id_typed_after_k_is_found_by_the_search(show: Show) -> None:
+    opened = show(*one_of_every_outcome())
+    opened.page.locator("#matrix").get_by_label("search").fill(case("fold+fuse_layernorm").id)
+    assert opened.column("matrix", "passes") == ["fold+fuse_layernorm"]
+
+
+def test_rows_beyond_the_first_come_when_scrolled_to(show: Show, thousand: Path) -> None:
+    opened = show(at=thousand)
+    made = len(opened.column("matrix", "batch"))
+    assert made < 1000
+    frame = opened.page.locator("#matrix .frame")
+    for _ in range(10):
+        frame.evaluate("frame => frame.scrollTo(0, frame.scrollHeight)")
+        opened.page.wait_for_timeout(60)
+    assert len(opened.column("matrix", "batch")) == 1000
+
+
+def test_html_in_names_stays_text_everywhere(show: Show) -> None:
+    opened = show(*hostile())
+    page = opened.page
+    assert page.locator("img").count() == 0
+    assert page.locator("main b, main svg a").count() == 0
+    assert HOSTILE in opened.column("matrix", "variant")
+    assert HOSTILE in opened.column("layers", "layer")
+    assert page.title() == "trtbench report"
+
+
+def test_html_in_names_stays_text_in_the_labels_and_hovers_of_pictures(show: Show) -> None:
+    opened = show(*hostile())
+    page = opened.page
+    labels = page.locator("#layers .plot").last.locator(".ytick text").all_text_contents()
+    assert {label.strip()[-24:] for label in labels} == {HOSTILE[-24:]}
+    assert page.locator("#pareto .legendtext").all_text_contents()[-1] == HOSTILE
+    page.locator("#layers .plot").last.locator(".point path").first.hover(force=True)
+    assert HOSTILE in (page.locator("#layers .hoverlayer").last.text_content() or "")
+    page.locator("#pareto .plot .point").last.hover(force=True)
+    assert IMAGE in (page.locator("#pareto .hoverlayer").text_content() or "")
+    assert page.locator("img").count() == 0
+
+
+def test_choosing_a_case_shows_its_layers(show: Show) -> None:
+    fold = msgspec.structs.replace(timed(case("fold"), 900.0), layers=layers(3))
+    opened = show(timed(case(), 1000.0), fold)
+    assert len(opened.column("layers", "layer")) == len(layers())
+    opened.page.locator("#layers").get_by_label("passes").select_option("fold")
+    assert len(opened.column("layers", "layer")) == 3
+
+
+def test_choosing_a_combination_that_was_not_run_shows_the_nearest(show: Show) -> None:
+    opened = show(timed(case("fold", batch=8), 1000.0), timed(case("onnxsim"), 1000.0))
+    chooser = opened.page.locator("#layers")
+    chooser.get_by_label("passes").select_option("onnxsim")
+    assert chooser.get_by_label("batch").input_value() == "1"
+
+
+def test_all_rows_are_there_when_printed(show: Show, thousand: Path) -> None:
+    opened = show(at=thousand)
+    opened.page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
+    assert len(opened.column("matrix", "batch")) == 1000
+
+
+def test_a_narrow_window_is_not_scrolled_sideways(show: Show) -> None:
+    opened = show(*one_of_every_outcome())
+    opened.page.set_viewport_size({"width": 420, "height": 800})
+    opened.page.wait_for_timeout(200)
+    assert opened.page.evaluate("document.documentElement.scrollWidth") <= 420
