@@ -18,8 +18,7 @@ BODIES = ("Loop", "If", "Scan", "SequenceMap")
 
 class _Arguments(msgspec.Struct):
     op_name: str = ""
-    parameter_size: str = "0"
-    provider: str = ""
+    input_type_shape: list[dict[str, list[int]]] = msgspec.field(default_factory=list)
 
 
 class _Event(msgspec.Struct):
@@ -71,7 +70,13 @@ def _timings(nodes: Iterable[_Event], runs: list[_Event]) -> Iterator[Timing]:
         key = (event.name.removesuffix(KERNEL), event.args.op_name)
         per_run[key][at] += event.dur
         calls[key] += 1
-        weighted[key] = int(event.args.parameter_size or 0) > 0
+        weighted[key] = _by_a_matrix(event.args.input_type_shape)
     for (name, operator), times in per_run.items():
         count = max(round(calls[name, operator] / len(runs)), 1)
         yield Timing(name, operator, float(np.mean(times)), float(np.median(times)), count, weighted[name, operator])
+
+
+def _by_a_matrix(inputs: list[dict[str, list[int]]]) -> bool:
+    """Whether the second input is at most a matrix, as weights are; `parameter_size` does not tell, being 0 once weights are prepacked."""
+    ranks = [len(shape) for entry in inputs for shape in entry.values()]
+    return len(ranks) < 2 or ranks[1] <= 2
