@@ -95,15 +95,21 @@ class Table:
     frozen: int = 0
 
     def without_constant(self, *titles: str) -> Table:
-        """The same table less the named columns in which every row says the same."""
-        dull = [
-            index
-            for index, column in enumerate(self.columns)
-            if column.title in titles and len({row[index].text for row in self.rows}) == 1
-        ]
-        columns = tuple(column for index, column in enumerate(self.columns) if index not in dull)
-        rows = tuple(tuple(cell for index, cell in enumerate(row) if index not in dull) for row in self.rows)
-        return replace(self, columns=columns, rows=rows)
+        """The same table less the named columns in which all of several rows say the same."""
+        return self._without({title for title in titles if len(self.rows) > 1 and len(self._texts(title)) == 1})
+
+    def without_empty(self, *titles: str) -> Table:
+        """The same table less the named columns in which no row says anything."""
+        return self._without({title for title in titles if self._texts(title) == {""}})
+
+    def _texts(self, title: str) -> set[str]:
+        index = [column.title for column in self.columns].index(title)
+        return {row[index].text for row in self.rows}
+
+    def _without(self, titles: set[str]) -> Table:
+        kept = [index for index, column in enumerate(self.columns) if column.title not in titles]
+        rows = tuple(tuple(row[index] for index in kept) for row in self.rows)
+        return replace(self, columns=tuple(self.columns[index] for index in kept), rows=rows)
 
 
 @dataclass(frozen=True, slots=True)

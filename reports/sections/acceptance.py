@@ -58,7 +58,7 @@ def _blocks(run: Run) -> tuple[Block, ...]:
     asked = ", ".join(sorted({answer.entry.case.backend for answer in found}))
     summary = Prose(f"{asked}: {totals}.{why} Acceptance says nothing about speed.")
     table = Table(_columns(), tuple(_row(answer) for answer in found), search=len(found) > 6)
-    return summary, table.without_constant("variant", "backend", "warnings")
+    return summary, table.without_constant("variant", "backend").without_empty("its own words", "warnings")
 
 
 def _columns() -> tuple[Column, ...]:

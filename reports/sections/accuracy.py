@@ -65,7 +65,7 @@ def _blocks(run: Run) -> tuple[Block, ...]:
         f"{variant}: score is {a.metric}, {a.reference_score:.4f} for the reference, over {a.inputs:,} inputs"
         for variant, a in checked.items()
     )
-    return Prose(f"{metrics}."), Table(COLUMNS, shown, search=True)
+    return Prose(f"{metrics}."), Table(COLUMNS, shown, search=True, frozen=1)
 
 
 accuracy = Section(90, "Accuracy", _blocks, "No case got as far as the comparison with the reference.")

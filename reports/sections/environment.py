@@ -63,7 +63,7 @@ def _phases(run: Run) -> tuple[Table, ...]:
     names = tuple(total.name for total in totals)
     heads = (Column("case"), *(Column(name, "s", "number") for name in names))
     each = tuple(_phase_row(entry, names) for entry in run.entries if entry.record.phases)
-    return Table(columns, rows, "Phases"), Table(heads, each, "Phases of each case", search=True)
+    return Table(columns, rows, "Phases"), Table(heads, each, "Phases of each case", search=True, frozen=1)
 
 
 def _phase_row(entry: Entry, names: tuple[str, ...]) -> tuple[Cell, ...]:
@@ -91,7 +91,7 @@ def _digests(run: Run) -> tuple[Table, ...]:
         own = dict(entry.record.digests)
         cells = [Cell(own[name][:SHORT], hint=own[name]) if name in own else MISSING for name in names]
         rows.append((Cell(entry.case.id), *cells, Cell(entry.record.run), Cell(entry.record.started)))
-    return (Table(columns, tuple(rows), "What was run", search=True),)
+    return (Table(columns, tuple(rows), "What was run", search=True, frozen=1),)
 
 
 environment = Section(100, "Environment", _blocks, "Nothing ran, so there is no environment to show.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from reports.blocks import MISSING, Block, Cell, Column, Prose, Table, Tile, Tiles
@@ -38,24 +39,22 @@ class Best:
 
 
 def best_of_each_place(run: Run) -> tuple[Best, ...]:
-    """The lowest median of each variant, backend and batch. Only accurate cases have one."""
-    found = []
-    for place, entries in run.places().items():
-        timed = [entry for entry in entries if entry.timing]
-        if timed:
-            entry = min(timed, key=lambda e: e.timing.median_us.value if e.timing else 0.0)
-            found.append(Best(place, entry, _claim(run, entry), run.noise_at(place)))
-    return tuple(found)
+    """Of each variant, backend and batch with a timed case: the surest gain, else the plain export, else the lowest median."""
+    places = ((place, [entry for entry in entries if entry.timing]) for place, entries in run.places().items())
+    return tuple(_best(run, place, timed) for place, timed in places if timed)
 
 
-def fastest(run: Run) -> Best | None:
-    """The case of which the largest gain is sure: the highest lower bound among the claims that hold."""
-    sure = [
-        Best(entry.place, entry, said, run.noise_at(entry.place))
-        for entry in run.timed
-        if not entry.is_plain and (said := _claim(run, entry)).tone == "good"
-    ]
-    return max(sure, key=lambda best: best.entry.timing.speedup.low if best.entry.timing else 0.0, default=None)
+def _best(run: Run, place: Place, timed: list[Entry]) -> Best:
+    plain = next((entry for entry in timed if entry.is_plain), None)
+    fallback = plain or min(timed, key=lambda entry: entry.timing.median_us.value if entry.timing else 0.0)
+    entry = surest(run, timed) or fallback
+    return Best(place, entry, _claim(run, entry), run.noise_at(place))
+
+
+def surest(run: Run, timed: Iterable[Entry]) -> Entry | None:
+    """The entry whose gain has the highest lower end, among the claims that hold: not the luckiest median."""
+    faster = [entry for entry in timed if _claim(run, entry).tone == "good"]
+    return max(faster, key=lambda entry: entry.timing.speedup.low if entry.timing else 0.0, default=None)
 
 
 def _claim(run: Run, entry: Entry) -> Claim:
@@ -81,18 +80,18 @@ def _cases(run: Run) -> Tile:
 
 
 def _fastest(run: Run) -> Tile:
-    best = fastest(run)
-    if best is None or best.entry.timing is None:
+    entry = surest(run, run.timed)
+    if entry is None or entry.timing is None:
         why = "no case was timed" if not run.timed else "no step was seen to be faster than the plain fp32 export"
         return Tile("Fastest accurate case", "none", why, "muted")
-    timing, accuracy = best.entry.timing, best.entry.record.accuracy
+    timing, accuracy = entry.timing, entry.record.accuracy
     lines = [
-        best.entry.case.id,
+        entry.case.id,
         f"95 % interval {range_times(timing.speedup)}, median {microseconds(timing.median_us.value)} µs",
     ]
     if accuracy:
         lines.append(f"SNR {decibel(accuracy.worst_snr_db)} dB, {accuracy.metric} changed by {accuracy.delta:+.4f}")
-    return Tile("Fastest accurate case", best.claim.text, "\n".join(lines), "good")
+    return Tile("Fastest accurate case", _claim(run, entry).text, "\n".join(lines), "good")
 
 
 def _noise(run: Run) -> Tile:
@@ -111,7 +110,7 @@ def _noise(run: Run) -> Tile:
 def _table(run: Run, best: tuple[Best, ...]) -> Table:
     columns = (
         Column("where"),
-        Column("fastest accurate case"),
+        Column("fastest accurate case", hint="the gain with the highest lower end of its interval"),
         Column("median", "µs", "number"),
         Column("95 % interval", "µs", "number"),
         Column("speedup", "", "number", hint="against the plain fp32 export that took turns with it"),

@@ -75,7 +75,8 @@ def _blocks(run: Run) -> tuple[Block, ...]:
     for place, entries in run.places().items():
         if any(entry.timing for entry in entries):
             names = run.place_names(place)
-            ladders.append(Option(names, (_table(run, rungs(entries), ", ".join(names)),)))
+            ladder_of = rungs(entries)
+            ladders.append(Option(names, (_table(run, ladder_of, ", ".join(names)), *_doubts(ladder_of))))
     if not ladders:
         return ()
     how = Prose(
@@ -87,6 +88,16 @@ def _blocks(run: Run) -> tuple[Block, ...]:
         return (how, *(block for option in ladders for block in option.blocks))
     labels = ("variant", "backend", "batch", "environment")[: len(ladders[0].names)]
     return how, Chooser(labels, tuple(ladders))
+
+
+def _notes(entry: Entry) -> tuple[str, ...]:
+    outcome = entry.record.outcome
+    return outcome.notes if isinstance(outcome, Measured) else ()
+
+
+def _doubts(ladder: tuple[Rung, ...]) -> tuple[Prose, ...]:
+    notes = dict.fromkeys(note for rung in ladder for note in _notes(rung.entry))
+    return (Prose("† " + "; ".join(notes)),) if notes else ()
 
 
 def _table(run: Run, ladder: tuple[Rung, ...], title: str) -> Table:
@@ -108,8 +119,8 @@ def _table(run: Run, ladder: tuple[Rung, ...], title: str) -> Table:
 def _row(run: Run, rung: Rung) -> tuple[Cell, ...]:
     entry, timing = rung.entry, rung.entry.timing
     outcome = entry.record.outcome
-    doubts = f" ({', '.join(outcome.notes)})" if isinstance(outcome, Measured) and outcome.notes else ""
-    step = Cell("\u2003" * rung.depth + rung.step + doubts, hint=entry.case.id)
+    notes = _notes(entry)
+    step = Cell("\u2003" * rung.depth + rung.step + (" †" if notes else ""), hint="\n".join((entry.case.id, *notes)))
     if timing is None:
         why = Cell(badge(outcome).text + ": no speed", tone="warn", hint=entry.reason)
         return step, *(MISSING,) * 5, why, *(MISSING,) * 3

@@ -97,7 +97,7 @@ def _longest(ranked: Sequence[Layer]) -> Chart:
 
 
 def _colour(group: str) -> int:
-    return GROUPS.index(group) if group in GROUPS else len(GROUPS) - 1
+    return GROUPS.index(group) + 1 if group in GROUPS[:-1] else 0
 
 
 def _columns() -> tuple[Column, ...]:

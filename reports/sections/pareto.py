@@ -15,6 +15,9 @@ from reports.wording import decibel, microseconds, range_us
 HIGHEST_DB = 160.0
 """Higher ratios are drawn here: float32 against itself in another order is near 130 dB, "equal" would be 300."""
 
+LOG_FROM = 4.0
+"""Latencies further apart than this ratio stand on a logarithmic axis."""
+
 
 @dataclass(frozen=True, slots=True)
 class Point:
@@ -96,7 +99,8 @@ def _option(run: Run, names: tuple[str, ...], found: tuple[Point, ...], x_title:
     traces = _panel(run, found, heights, 0) + _panel(run, found, [point.delta for point in found], 1)
     snr = Axis("signal-to-noise against the reference, dB", ticks=_snr_ticks(found))
     metric = Axis(f"change of {found[0].metric}")
-    chart = Chart("", traces, Axis(x_title, log=True), (snr, metric))
+    medians = [point.latency_us.value for point in found]
+    chart = Chart("", traces, Axis(x_title, log=max(medians) > LOG_FROM * min(medians)), (snr, metric))
     return [Option(names, (chart,))]
 
 

@@ -38,6 +38,8 @@ def effects(run: Run) -> tuple[Effect, ...]:
     found: dict[tuple[object, ...], Effect] = {}
     for entry in run.entries:
         for index, step in enumerate(entry.record.steps):
+            if step.name == PLAIN and not step.rewrites:
+                continue
             effect = _effect(run, known, entry, index)
             backend = effect.backend if effect.backend in timed else ""
             key = (effect.variant, effect.after, step, effect.batch, backend, _environment(run, entry))

@@ -98,7 +98,7 @@ function layout(chart, stacked) {
     showlegend: chart.legend,
     legend: { orientation: "h", y: 1.02, yanchor: "bottom", x: 0 },
     bargap: 0.25,
-    xaxis: axis(chart.x, chart.traces.flatMap((trace) => trace.x)),
+    xaxis: axis(chart.x, chart.traces.flatMap((trace) => [...trace.x, ...trace.x_low, ...trace.x_high])),
     yaxis: axis(chart.y[0]),
   };
   if (names.length) Object.assign(figure.yaxis, labels(names));

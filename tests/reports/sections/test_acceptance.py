@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from reports.blocks import Table
 from reports.record import Built, Failed, Outcome, Rejected, Unsupported
-from reports.sections.acceptance import answers
+from reports.sections.acceptance import acceptance, answers
 from tests.reports.builders import case, record, run, timed
 
 RTX = "tensorrt_rtx"
@@ -32,6 +33,20 @@ def test_a_graph_that_never_got_to_the_parser_is_not_called_a_crash() -> None:
 
 def test_a_backend_that_is_not_installed_was_not_tried() -> None:
     assert verdict(Unsupported("tensorrt_rtx is not installed"))[0] == "not tried"
+
+
+def columns(*outcomes: Outcome) -> list[str]:
+    cases = [record(case(batch=n, backend=RTX), outcome) for n, outcome in enumerate(outcomes, 1)]
+    table = acceptance.blocks(run(*cases))[-1]
+    assert isinstance(table, Table)
+    return [column.title for column in table.columns]
+
+
+def test_the_same_message_on_every_row_is_still_shown_but_no_message_at_all_needs_no_column() -> None:
+    refused = Rejected("8.9", "no")
+    assert "its own words" in columns(refused, refused)
+    assert "its own words" in columns(refused)
+    assert "its own words" not in columns(Built("8.9", "no GPU"), Built("8.9", "no GPU"))
 
 
 def test_a_backend_that_ran_cases_is_not_asked_for_acceptance() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from reports.blocks import Tiles
 from reports.record import Inaccurate, Record
-from reports.sections.headline import best_of_each_place, fastest, headline
+from reports.sections.headline import best_of_each_place, headline, surest
 from tests.reports.builders import Clock, case, measured, one_of_every_outcome, record, run, timed
 
 
@@ -20,22 +20,29 @@ def test_cases_are_counted_by_outcome() -> None:
 
 
 def test_an_inaccurate_case_is_never_the_fastest() -> None:
-    best = fastest(run(timed(case(), 1000.0), timed(case("fold"), 900.0), record(case("onnxsim"), Inaccurate("9 dB"))))
-    assert best
-    assert best.entry.case == case("fold")
+    shaped = run(timed(case(), 1000.0), timed(case("fold"), 900.0), record(case("onnxsim"), Inaccurate("9 dB")))
+    best = surest(shaped, shaped.entries[:2])
+    assert best is shaped.entries[1]
+    assert best is best_of_each_place(shaped)[0].entry
 
 
 def test_where_nothing_is_surely_faster_nothing_is_claimed() -> None:
-    shaped = (timed(case(), 1000.0), timed(case("fold"), 1000.0), timed(case("onnxslim"), 1200.0))
-    assert fastest(run(*shaped)) is None
-    assert "no step was seen to be faster" in tile("Fastest accurate case", *shaped)
+    records = (timed(case(), 1000.0), timed(case("fold"), 1000.0), timed(case("onnxslim"), 1200.0))
+    shaped = run(*records)
+    assert surest(shaped, shaped.timed) is None
+    assert best_of_each_place(shaped)[0].entry.is_plain
+    assert "no step was seen to be faster" in tile("Fastest accurate case", *records)
 
 
-def test_a_sure_small_gain_comes_before_a_larger_one_that_may_be_none() -> None:
-    unsure = record(case("onnxsim"), measured(case("onnxsim"), 850.0, clock=Clock(seed=3, spread=0.9)))
-    best = fastest(run(timed(case(), 1000.0), timed(case("fold"), 950.0), unsure))
-    assert best
-    assert best.entry.case == case("fold")
+def test_a_sure_small_gain_comes_before_a_larger_one_that_may_be_smaller() -> None:
+    unsure = record(case("onnxsim"), measured(case("onnxsim"), 900.0, clock=Clock(seed=4, spread=0.25)))
+    shaped = run(timed(case(), 1000.0), timed(case("fold"), 950.0), unsure)
+    sure, larger = shaped.timed[1:]
+    assert sure.timing is not None
+    assert larger.timing is not None
+    assert larger.timing.speedup.value > sure.timing.speedup.value
+    assert 1.002 < larger.timing.speedup.low < sure.timing.speedup.low
+    assert surest(shaped, shaped.timed) is sure
 
 
 def test_the_noise_floor_names_what_is_not_known() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from reports.blocks import Chooser, Table
+from reports.blocks import Chooser, Prose, Table
 from reports.case import Case
 from reports.record import Inaccurate, Record
 from reports.sections.ladder import STACKED, ladder, rungs
@@ -74,10 +74,12 @@ def test_an_inaccurate_rung_has_no_speed() -> None:
     assert row["median"] == row["speedup"] == "–"
 
 
-def test_a_note_such_as_unsettled_stands_beside_the_step() -> None:
+def test_a_note_such_as_unsettled_is_marked_at_the_step_and_told_below() -> None:
     plain = timed(case(), 1000.0)
     noted = msgspec.structs.replace(plain, outcome=msgspec.structs.replace(plain.outcome, notes=("unsettled",)))
-    assert first_table(noted).rows[0][0].text == "plain export, fp32 (unsettled)"
+    blocks = ladder.blocks(run(noted))
+    assert first_table(noted).rows[0][0].text == "plain export, fp32 †"
+    assert blocks[-1] == Prose("† unsettled")
 
 
 def test_many_ladders_are_chosen_from_instead_of_stacked() -> None:

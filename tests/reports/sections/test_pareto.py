@@ -58,6 +58,11 @@ def test_equal_outputs_are_drawn_at_the_top_and_labelled_equal() -> None:
     assert drawn.y[0].ticks[-1] == (HIGHEST_DB, "equal")
 
 
+def test_the_axis_is_logarithmic_only_where_latencies_are_far_apart() -> None:
+    assert not chart(timed(case(), 1000.0), timed(case("fold"), 500.0)).x.log
+    assert chart(timed(case(), 1000.0), timed(case("fold"), 100.0)).x.log
+
+
 def test_with_several_batches_there_is_a_picture_of_all_per_input() -> None:
     blocks = pareto.blocks(run(timed(case(), 1000.0), timed(case(batch=8), 4000.0)))
     chooser = next(block for block in blocks if isinstance(block, Chooser))

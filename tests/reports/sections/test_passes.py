@@ -53,6 +53,11 @@ def test_without_any_timed_backend_the_step_is_shown_all_the_same() -> None:
     assert found.gain is None
 
 
+def test_fp32_that_changed_nothing_is_no_step() -> None:
+    plain = msgspec.structs.replace(timed(case(), 1000.0), steps=(step("fp32", 0, 500, 500),))
+    assert effects(run(plain)) == ()
+
+
 def test_zero_rewrites_read_no_effect() -> None:
     idle: Record = msgspec.structs.replace(timed(case("fold"), 800.0), steps=(step("fold", 0, 500, 500),))
     (_, table) = passes.blocks(run(idle))
