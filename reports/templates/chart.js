@@ -2,11 +2,19 @@
 // Builds plotly figures from plain traces. plotly reads a part of HTML in every text, so every text is escaped here.
 
 const charts = [];
+// The buttons are named one by one: plotly's own choice has one that uploads the data.
+const OPTIONS = {
+  displaylogo: false,
+  responsive: true,
+  typesetMath: false,
+  plotlyServerURL: "",
+  modeBarButtons: [["toImage"], ["zoom2d", "pan2d", "autoScale2d"]],
+};
 const SYMBOLS = ["circle", "square", "diamond", "triangle-up", "cross", "x", "star", "hexagon"];
 const NAME_LENGTH = 46;
 
 function safe(text) {
-  return text.replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;").replace(/\$/g, "&#36;");
+  return text.replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");
 }
 
 function colour(name) {
@@ -23,8 +31,7 @@ function drawChart(node, chart) {
 
 function paint(plot, chart) {
   const stacked = plot.clientWidth < 760;
-  const options = { displaylogo: false, responsive: true, modeBarButtonsToRemove: ["select2d", "lasso2d"] };
-  Plotly.react(plot, chart.traces.map((trace) => SHAPES[trace.shape](trace)), layout(chart, stacked), options);
+  Plotly.react(plot, chart.traces.map((trace) => SHAPES[trace.shape](trace)), layout(chart, stacked), OPTIONS);
 }
 
 const SHAPES = { points, line, bars };
@@ -98,8 +105,9 @@ function layout(chart, stacked) {
     showlegend: chart.legend,
     legend: { orientation: "h", y: 1.02, yanchor: "bottom", x: 0 },
     bargap: 0.25,
+    modebar: { bgcolor: "rgba(0,0,0,0)", color: colour("faint"), activecolor: colour("accent") },
     xaxis: axis(chart.x, chart.traces.flatMap((trace) => [...trace.x, ...trace.x_low, ...trace.x_high])),
-    yaxis: axis(chart.y[0]),
+    yaxis: { ...axis(chart.y[0]), ...heights(chart, 0) },
   };
   if (names.length) Object.assign(figure.yaxis, labels(names));
   if (two) Object.assign(figure, panels(chart, figure, stacked));
@@ -108,7 +116,7 @@ function layout(chart, stacked) {
 
 function panels(chart, figure, stacked) {
   const xaxis2 = { ...figure.xaxis, anchor: "y2", matches: "x" };
-  const yaxis2 = { ...axis(chart.y[1]), anchor: "x2" };
+  const yaxis2 = { ...axis(chart.y[1]), ...heights(chart, 1), anchor: "x2" };
   if (stacked) {
     figure.yaxis.domain = [0.56, 1];
     yaxis2.domain = [0, 0.44];
@@ -117,6 +125,14 @@ function panels(chart, figure, stacked) {
     xaxis2.domain = [0.55, 1];
   }
   return { xaxis2, yaxis2 };
+}
+
+// Where all stand at one height, plotly would draw from 1 below to 1 above, whatever the unit.
+function heights(chart, panel) {
+  const values = chart.traces.filter((trace) => trace.panel === panel).flatMap((trace) => trace.y);
+  if (!values.length || Math.max(...values) > Math.min(...values)) return { automargin: true };
+  const room = Math.abs(values[0]) / 10 || 0.005;
+  return { automargin: true, range: [values[0] - room, values[0] + room] };
 }
 
 function labels(names) {

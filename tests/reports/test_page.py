@@ -202,6 +202,12 @@ def test_html_in_names_stays_text_in_the_labels_and_hovers_of_pictures(show: Sho
     assert page.locator("img").count() == 0
 
 
+def test_no_button_of_a_picture_sends_its_data_away(show: Show) -> None:
+    opened = show(*one_of_every_outcome())
+    buttons = opened.page.locator(".modebar-btn").evaluate_all("all => all.map(b => b.dataset.title ?? b.dataset.attr)")
+    assert set(buttons) == {"Download plot as a PNG", "Zoom", "Pan", "Autoscale"}
+
+
 def test_choosing_a_case_shows_its_layers(show: Show) -> None:
     fold = msgspec.structs.replace(timed(case("fold"), 900.0), layers=layers(3))
     opened = show(timed(case(), 1000.0), fold)
