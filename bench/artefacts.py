@@ -28,6 +28,7 @@ from variants.precision import Precision, carries
 from variants.variant import Array, Variant
 
 VARIANTS = Path(variants.__file__).parent
+BACKENDS = Path(__file__).parent / "backends"
 T = TypeVar("T")
 
 
@@ -72,12 +73,13 @@ class Artefacts:
 
     def plan(self, case: Case, graph: Artefact[StepInfo], options: BuildOptions, phases: Phases) -> Artefact[BuildInfo]:
         """Built by the case's backend; its identity is the graph, the backend's versions and flags, and the batch."""
-        declared = discover("bench.backends", Backend)[case.backend]  # type: ignore[type-abstract]
+        declared = discover("bench.backends", Backend)[case.backend]
         identity = [f"{name}={value}" for name, value in declared.value.identity(options)]
-        key = [graph.sha256, declared.name, declared.digest, *identity]
+        key = [graph.sha256, declared.name, declared.digest, sources(BACKENDS, "_*.py"), *identity]
 
         def make(file: Path) -> BuildInfo:
-            return declared.value.build(graph.path, file, options)
+            info: BuildInfo = declared.value.build(graph.path, file, options)
+            return info
 
         with phases("build"):
             plan = self.cache.artefact("build", key, make, BuildInfo)
@@ -132,7 +134,7 @@ class Artefacts:
             return ranges
 
         with phases("calibration"):
-            stored = self.cache.artefact("calibration", key, make, Ranges)  # type: ignore[arg-type]
+            stored = self.cache.artefact("calibration", key, make, Ranges)
         _seen(stored, phases, "calibration")
         return stored.info, stored.sha256
 
@@ -146,15 +148,15 @@ class Artefacts:
             changed = declared.value.apply(model, ranges)
             if not carries(changed, declared.value.dtype):
                 dtype = onnx.TensorProto.DataType.Name(declared.value.dtype)
-                raise UserError(f"precision {declared.name}: the graph carries no {dtype} tensor, so it would be measured under a false name")
+                raise UserError(
+                    f"precision {declared.name}: the graph carries no {dtype} tensor, so it would be measured under a false name"
+                )
             size = graph_size(model)
             return _save(changed, file, size, abs(len(changed.graph.node) - size.nodes))
 
         return self._stage(phases, f"precision {declared.name}", key, make, "precision")
 
-    def _stage(
-        self, phases: Phases, name: str, key: list[str], make: Callable[[Path], StepInfo], stage: str = ""
-    ) -> Artefact[StepInfo]:
+    def _stage(self, phases: Phases, name: str, key: list[str], make: Callable[[Path], StepInfo], stage: str = "") -> Artefact[StepInfo]:
         with phases(name):
             artefact = self.cache.artefact(stage or name, key, make, StepInfo)
         return _seen(artefact, phases, name)

@@ -28,9 +28,13 @@ class BuildInfo(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class BuildOptions:
-    """`batch` is fixed in the plan; `threads` are CPU threads; `compute_capability` such as "8.9" where no GPU says; `limit_s` ends a build."""
+    """How to build.
 
-    batch: int
+    `shapes` are the (name, dimensions) of all inputs, batch included, that the plan is built for; `threads` are CPU
+    threads; `compute_capability` (such as "8.9") counts where no GPU says; `limit_s` seconds end a build.
+    """
+
+    shapes: tuple[tuple[str, tuple[int, ...]], ...]
     threads: int
     compute_capability: str
     limit_s: float

@@ -126,7 +126,7 @@ def library(distribution: str) -> str:
         return f"{distribution} absent"
 
 
-def sources(*folders: Path) -> str:
-    """One sha256 over the Python files directly in `folders`: shared code is part of what made an artefact."""
-    files = sorted(file for folder in folders for file in folder.glob("*.py"))
+def sources(folder: Path, pattern: str = "*.py") -> str:
+    """One sha256 over the Python files directly in `folder`: shared code is part of what made an artefact."""
+    files = sorted(folder.glob(pattern))
     return hashlib.sha256("".join(file_digest(file) for file in files).encode()).hexdigest()

@@ -53,7 +53,8 @@ def _parser() -> argparse.ArgumentParser:
         plan.add_argument(f"--{axis}", metavar="LIST", help=f"comma list of {axis} in place of the preset's")
     plan.set_defaults(run=_plan)
     report = commands.add_parser("report", help="render the HTML report of a run again")
-    report.add_argument("run_path", nargs="?", default="results/latest", metavar="RUN", help="folder of a run or a records file (default: results/latest)")
+    where = "folder of a run or a records file (default: results/latest)"
+    report.add_argument("run_path", nargs="?", default="results/latest", metavar="RUN", help=where)
     report.add_argument("--output", type=Path, help="HTML file to write (default: report.html beside the records)")
     report.set_defaults(run=_report)
     return parser

@@ -29,7 +29,7 @@ class Finding:
 
 def examine() -> Iterator[Finding]:
     """Backends first, then what models, passes and the report need."""
-    for name, declared in discover("bench.backends", Backend).items():  # type: ignore[type-abstract]
+    for name, declared in discover("bench.backends", Backend).items():
         missing = declared.value.unavailable()
         build_only = declared.value.why_not_run() if missing is None else None
         yield Finding(f"backend {name}", build_only or "builds, runs and profiles", missing or "", needed=name == "onnxruntime")
@@ -38,7 +38,8 @@ def examine() -> Iterator[Finding]:
         if graph_pass.value.library:
             module = graph_pass.value.library.replace("-", "_")
             yield _module(module, f"graph pass {name}", f"pip install {graph_pass.value.library}")
-    yield Finding("GPU", gpu() or "no NVIDIA driver: engines are built, not timed", "" if gpu() else "an NVIDIA driver and GPU, to time TensorRT engines")
+    no_gpu = "" if gpu() else "an NVIDIA driver and GPU, to time TensorRT engines"
+    yield Finding("GPU", gpu() or "no NVIDIA driver: engines are built, not timed", no_gpu)
     found = next((path for name in BROWSERS if (path := shutil.which(name))), "")
     yield Finding("browser", found or "none: the tests of the report are skipped", "" if found else "apt-get install chromium")
     counts = ", ".join(

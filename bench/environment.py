@@ -14,9 +14,10 @@ from pathlib import Path
 from reports.record import Environment
 
 LIBRARIES = (
-    "torch onnx onnxruntime tensorrt tensorrt-rtx polygraphy onnx-graphsurgeon onnxoptimizer onnxslim onnxsim "
-    "numpy scikit-learn pytest pytest-benchmark"
-).split()
+    *("torch", "onnx", "onnxruntime", "tensorrt", "tensorrt-rtx"),
+    *("polygraphy", "onnx-graphsurgeon", "onnxoptimizer", "onnxslim", "onnxsim"),
+    *("numpy", "scikit-learn", "pytest", "pytest-benchmark"),
+)
 COMPARED = ("CPU", "cores", "GPU", "Python", "onnxruntime", "tensorrt", "tensorrt-rtx", "threads")
 """Facts that must be equal before two records may be compared."""
 
@@ -30,7 +31,8 @@ def cpu_model() -> str:
     names = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
     flags = names.get("flags", "").split()
     wide = next((name for name in ("avx512_vnni", "avx512f", "avx_vnni", "avx2") if name in flags), "")
-    return f"{names.get('model name', platform.machine())} family {names.get('cpu family', '?')} model {names.get('model', '?')} {wide}".strip()
+    name, family, model = names.get("model name", platform.machine()), names.get("cpu family", "?"), names.get("model", "?")
+    return f"{name} family {family} model {model} {wide}".strip()
 
 
 @cache

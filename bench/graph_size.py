@@ -17,7 +17,7 @@ def graph_size(model: onnx.ModelProto) -> GraphSize:
         nodes += len(graph.node)
         names = {name for node in graph.node for name in (*node.input, *node.output) if name}
         tensors += len(names | {tensor.name for tensor in graph.initializer})
-        constants = [attribute.t for node in graph.node if node.op_type == "Constant" for attribute in node.attribute if attribute.HasField("t")]
+        constants = [a.t for node in graph.node if node.op_type == "Constant" for a in node.attribute if a.HasField("t")]
         size += sum(_bytes(tensor) for tensor in (*graph.initializer, *constants))
     return GraphSize(nodes, tensors, size)
 
@@ -25,7 +25,6 @@ def graph_size(model: onnx.ModelProto) -> GraphSize:
 def _bytes(tensor: onnx.TensorProto) -> int:
     if tensor.data_type == onnx.TensorProto.STRING:
         return sum(len(text) for text in tensor.string_data)
-    bits = {onnx.TensorProto.INT4: 4, onnx.TensorProto.UINT4: 4, onnx.TensorProto.FLOAT4E2M1: 4}.get(tensor.data_type)
-    if bits is None:
-        bits = onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize * 8
-    return (math.prod(tensor.dims) * bits + 7) // 8
+    half_byte = tensor.data_type in (onnx.TensorProto.INT4, onnx.TensorProto.UINT4, onnx.TensorProto.FLOAT4E2M1)
+    bits = 4 if half_byte else int(onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize) * 8
+    return int(math.prod(tensor.dims) * bits + 7) // 8

@@ -108,7 +108,7 @@ def plan(choice: Choice) -> Iterator[Planned]:
     """Every cell, duplicates once, the baseline of each group first: by variant, backend, batch, then passes and precisions as given."""
     preset = choice.preset
     rules = [rule for rule in preset.leave_out if not rule.names(choice.given)]
-    reasons = {name: discover("bench.backends", Backend)[name].value.unavailable() or "" for name in _once(preset.backends)}  # type: ignore[type-abstract]
+    reasons = {name: discover("bench.backends", Backend)[name].value.unavailable() or "" for name in _once(preset.backends)}
     for variant in _once(preset.variants):
         for backend in _once(preset.backends):
             for batch in _once(preset.batches):
@@ -133,7 +133,7 @@ def _check_names(preset: Preset) -> None:
     for kind, values, known in (
         ("variant", preset.variants, discover("variants.models", Variant)),
         ("precision", preset.precisions, discover("variants.precisions", Precision)),
-        ("backend", preset.backends, discover("bench.backends", Backend)),  # type: ignore[type-abstract]
+        ("backend", preset.backends, discover("bench.backends", Backend)),
     ):
         for value in values:
             if value not in known:

@@ -22,7 +22,7 @@ from reports.accuracy import Accuracy
 from reports.case import Case
 from reports.layers.layer import Layer
 from variants.precision import Precision
-from variants.variant import Variant
+from variants.variant import Tensors, Variant
 
 
 @dataclass(slots=True)
@@ -65,7 +65,7 @@ class Pipeline:
         )
 
     def _outcome(self, case: Case, progress: _Progress) -> r.Outcome:
-        backend = discover("bench.backends", Backend)[case.backend].value  # type: ignore[type-abstract]
+        backend = discover("bench.backends", Backend)[case.backend].value
         if reason := backend.unavailable():
             return r.Unsupported(reason)
         options = self._options(case)
@@ -117,7 +117,7 @@ class Pipeline:
         if plan.info.rejection:
             raise UserError(f"the baseline {case.id} was rejected: {plan.info.rejection}")
         if case not in self._verified:
-            backend = discover("bench.backends", Backend)[case.backend].value  # type: ignore[type-abstract]
+            backend = discover("bench.backends", Backend)[case.backend].value
             self._check(case, backend.load(plan.path, options), quietly)
         if self._verified[case]:
             raise UserError(f"the baseline {case.id} is inaccurate: {self._verified[case]}")
@@ -125,9 +125,10 @@ class Pipeline:
 
     def _options(self, case: Case) -> BuildOptions:
         preset = self.preset
-        return BuildOptions(case.batch, preset.threads, preset.compute_capability, preset.build_limit_s)
+        shapes = tuple((name, array.shape) for name, array in self._timed_inputs(case).items())
+        return BuildOptions(shapes, preset.threads, preset.compute_capability, preset.build_limit_s)
 
-    def _timed_inputs(self, case: Case) -> check.Tensors:
+    def _timed_inputs(self, case: Case) -> Tensors:
         return check.batches(discover("variants.models", Variant)[case.variant].value.inputs("test"), case.batch)[0]
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.session import RecordNotWritten, Session, open_session
+from bench.session import RecordNotWrittenError, Session, open_session
 from bench.stash import CHOICE
 from common.errors import UserError
 
@@ -15,7 +15,7 @@ SESSION = pytest.StashKey[Session]()
 
 
 @pytest.fixture(scope="session")
-def bench_session(request: pytest.FixtureRequest) -> Iterator[Session]:
+def bench_session(request: pytest.FixtureRequest) -> Session:
     """The run that all cases record into."""
     config = request.config
     choice = config.stash[CHOICE]
@@ -26,7 +26,7 @@ def bench_session(request: pytest.FixtureRequest) -> Iterator[Session]:
     except UserError as error:
         pytest.exit(str(error), returncode=pytest.ExitCode.USAGE_ERROR)
     config.stash[SESSION] = session
-    yield session
+    return session
 
 
 @pytest.hookimpl(wrapper=True)
@@ -34,7 +34,7 @@ def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
     """A record that could not be written ends the run: going on would measure what nobody can read."""
     try:
         return (yield)
-    except RecordNotWritten as error:
+    except RecordNotWrittenError as error:
         pytest.exit(str(error), returncode=pytest.ExitCode.INTERNAL_ERROR)
 
 

@@ -27,7 +27,7 @@ from reports.record import Record
 RECORDS, REPORT, ERRORS, LATEST = "records.jsonl", "report.html", "errors.log", "latest"
 
 
-class RecordNotWritten(UserError):
+class RecordNotWrittenError(UserError):
     """The results folder takes no more; the text says where the record went instead."""
 
 
@@ -41,12 +41,12 @@ class Session:
     counts: Counter[str]
 
     def run(self, case: Case) -> Record:
-        """Run one case and append its record at once. Raises RecordNotWritten when that cannot be done."""
+        """Run one case and append its record at once. Raises RecordNotWrittenError when that cannot be done."""
         record = self.pipeline.run(case)
         try:
             append(self.folder / RECORDS, record)
         except UserError as error:
-            raise RecordNotWritten(f"{error}. {_rescue(record)}") from error
+            raise RecordNotWrittenError(f"{error}. {_rescue(record)}") from error
         self.counts[type(record.outcome).__name__.lower()] += 1
         return record
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import msgspec
 import pytest
 
@@ -14,7 +16,7 @@ from reports.record import Built, Failed, Inaccurate, Measured, Record, Rejected
 
 @pytest.mark.benchmark(timer=REPLAY)
 @pytest.mark.filterwarnings("ignore:Benchmark fixture was not used at all")
-def test_engine(case: Case, benchmark: BenchmarkFixture, bench_session: Session, record_property: pytest.RecordProperty) -> None:
+def test_engine(case: Case, benchmark: BenchmarkFixture, bench_session: Session, record_property: Callable[[str, object], None]) -> None:
     """Measured cases become rows; accepted ones pass without; what broke fails; what was refused or is inaccurate is expected to happen."""
     record = bench_session.run(case)
     record_property("trtbench", outcome_text(record))

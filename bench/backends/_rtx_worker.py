@@ -1,4 +1,4 @@
-"""Parse and build one ONNX file with TensorRT-RTX, in a process that may crash: MODEL PLAN ANSWER BATCH CAPABILITY."""
+"""Parse and build one ONNX file with TensorRT-RTX, in a process that may crash: MODEL PLAN ANSWER SHAPES CAPABILITY."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ import tensorrt_rtx as trt
 
 from bench.backend import BuildInfo
 
+Shapes = tuple[tuple[str, tuple[int, ...]], ...]
 INCONSISTENT = "not self-consistent"
 """TensorRT only warns when a profile's shapes break a constraint, and gives a plan that cannot run; for us that is a refusal."""
 NOISE = "logger passed into createInferBuilder differs"
 
 
-class Log(trt.ILogger):
+class Log(trt.ILogger):  # type: ignore[misc,unused-ignore]
     """Keeps errors and warnings, which TensorRT tells to nobody else."""
 
     def __init__(self) -> None:
@@ -42,7 +43,15 @@ def capability(text: str) -> trt.ComputeCapability:
     return found
 
 
-def build(model: Path, plan: Path, batch: int, target: str) -> BuildInfo:
+def refusal(built: bool, log: Log) -> str:
+    """Why a plan does not count, "" when it does."""
+    inconsistent = [message for message in log.warnings if INCONSISTENT in message]
+    if built and not inconsistent:
+        return ""
+    return "; ".join(inconsistent or log.errors) or "the builder gave no reason"
+
+
+def build(model: Path, plan: Path, shapes: Shapes, target: str) -> BuildInfo:
     """Write the plan, or an empty file when the graph was refused."""
     log = Log()
     builder = trt.Builder(log)
@@ -59,15 +68,12 @@ def build(model: Path, plan: Path, batch: int, target: str) -> BuildInfo:
     config.num_compute_capabilities = 1
     config.set_compute_capability(capability(target), 0)
     profile = builder.create_optimization_profile()
-    for number in range(network.num_inputs):
-        entry = network.get_input(number)
-        shape = tuple(batch if size < 0 else size for size in entry.shape)
-        profile.set_shape(entry.name, shape, shape, shape)
+    for name, shape in shapes:
+        profile.set_shape(name, shape, shape, shape)
     config.add_optimization_profile(profile)
     serialized = builder.build_serialized_network(network, config)
-    inconsistent = [message for message in log.warnings if INCONSISTENT in message]
-    if serialized is None or inconsistent:
-        return _answer(target, start, log, "; ".join(inconsistent or log.errors) or "the builder gave no reason")
+    if refused := refusal(serialized is not None, log):
+        return _answer(target, start, log, refused)
     plan.write_bytes(bytes(serialized))
     return _answer(target, start, log, "")
 
@@ -78,8 +84,8 @@ def _answer(target: str, start: float, log: Log, refused: str) -> BuildInfo:
 
 def main() -> None:
     """Build and write the answer as JSON, the last thing done."""
-    model, plan, answer, batch, target = sys.argv[1:]
-    info = build(Path(model), Path(plan), int(batch), target)
+    model, plan, answer, shapes, target = sys.argv[1:]
+    info = build(Path(model), Path(plan), msgspec.json.decode(shapes, type=Shapes), target)
     Path(answer).write_bytes(msgspec.json.encode(info))
 
 

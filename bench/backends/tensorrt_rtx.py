@@ -33,7 +33,7 @@ class TensorRTRTX(Backend):
         return (
             ("tensorrt_rtx", version("tensorrt-rtx")),
             ("compute capability", options.compute_capability),
-            ("batch", str(options.batch)),
+            ("shapes", "; ".join(f"{name} {'x'.join(map(str, shape))}" for name, shape in options.shapes)),
             ("TF32", "off"),
             ("profiling_verbosity", "DETAILED"),
         )
@@ -43,7 +43,7 @@ class TensorRTRTX(Backend):
         with tempfile.TemporaryDirectory() as folder:
             answer = Path(folder) / "answer.json"
             command = [sys.executable, "-m", "bench.backends._rtx_worker", str(model), str(plan), str(answer)]
-            command += [str(options.batch), options.compute_capability]
+            command += [msgspec.json.encode(options.shapes).decode(), options.compute_capability]
             try:
                 done = subprocess.run(
                     command, cwd=ROOT, capture_output=True, text=True, timeout=options.limit_s, env=os.environ | {"PYTHONPATH": str(ROOT)}

@@ -22,7 +22,8 @@ class Protocol:
     """Seconds and counts of one measurement.
 
     Both plans are loaded afresh at least `loads` times, because where a load lands in memory shifts its times by
-    half a per cent or more (measured: docs/measuring.md). After each load, pairs of blocks, at least two, are timed
+    half a per cent or more (measured: docs/measuring.md). The first load is warmed up until its times settle, later
+    ones for `rewarm_s`, enough to touch their memory. After each load, pairs of blocks, at least two, are timed
     for `load_s`; a block holds as many runs as fill `block_s`. It ends when the 95 % intervals of the median and
     of the paired ratio are within +-`precision`, or `cap_s` after it began.
     """
@@ -48,13 +49,13 @@ class Samples:
     notes: tuple[str, ...]
 
 
-def warm_up(call: Call, at_least_s: float, protocol: Protocol) -> bool:
+def warm_up(call: Call, protocol: Protocol) -> bool:
     """Run until two windows in a row agree within `settled`; False when the cap came first."""
     before, spent = float("nan"), 0.0
     while True:
-        block = time_block(call, at_least_s / 2)
+        block = time_block(call, protocol.warmup_s / 2)
         now, spent = float(np.median(block)), spent + sum(block) / 1e6
-        if spent >= at_least_s and abs(now / before - 1) < protocol.settled:
+        if spent >= protocol.warmup_s and abs(now / before - 1) < protocol.settled:
             return True
         if spent >= protocol.warmup_cap_s:
             return False
@@ -72,8 +73,11 @@ def measure(sides: tuple[Load, Load], protocol: Protocol, phases: Phases) -> Sam
     while True:
         with phases("warm-up"):
             calls = _load(sides, first=len(loads) % 2)
-            at_least = protocol.rewarm_s if loads else protocol.warmup_s
-            settled &= all([warm_up(call, at_least, protocol) for call in calls])
+            for call in calls:
+                if loads:
+                    time_block(call, protocol.rewarm_s)
+                else:
+                    settled &= warm_up(call, protocol)
         with phases("measure"):
             loads.append(_pairs(calls, blocks, protocol))
         del calls
