@@ -62,6 +62,15 @@ def test_a_folder_that_cannot_be_made_is_one_sentence_naming_the_file(tmp_path: 
         write_report(journal(), target)
 
 
+def test_who_reads_the_old_report_meanwhile_reads_all_of_it(tmp_path: Path) -> None:
+    target = tmp_path / "report.html"
+    target.write_text("old")
+    with target.open() as reader:
+        write_report(journal(), target)
+        assert reader.read() == "old"
+    assert target.read_text(encoding="utf-8") != "old"
+
+
 def test_a_full_disk_leaves_the_old_report_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(_: int) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

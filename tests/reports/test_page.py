@@ -217,10 +217,24 @@ def test_choosing_a_case_shows_its_layers(show: Show) -> None:
 
 
 def test_choosing_a_combination_that_was_not_run_shows_the_nearest(show: Show) -> None:
-    opened = show(timed(case("fold", batch=8), 1000.0), timed(case("onnxsim"), 1000.0))
+    others = [case("onnxsim", "fp16", batch=8), case("onnxsim", batch=32)]
+    opened = show(timed(case("fold", "fp16", batch=32), 1000.0), *(timed(other, 1000.0) for other in others))
+    chooser = opened.page.locator("#layers")
+    chooser.get_by_label("batch").select_option("8")
+    assert chooser.get_by_label("passes").input_value() == "onnxsim"
+    chooser.get_by_label("precision").select_option("fp32")
+    assert chooser.get_by_label("batch").input_value() == "32"
+    chooser.get_by_label("passes").select_option("fold")
+    assert chooser.get_by_label("precision").input_value() == "fp16"
+
+
+def test_of_several_near_combinations_the_nearest_is_shown(show: Show) -> None:
+    far, near, also_far = case("onnxsim", "fp16", batch=1), case("onnxsim", batch=8), case("onnxsim", "fp16", batch=32)
+    opened = show(timed(case("fold", batch=8), 1000.0), *(timed(other, 1000.0) for other in (far, near, also_far)))
     chooser = opened.page.locator("#layers")
     chooser.get_by_label("passes").select_option("onnxsim")
-    assert chooser.get_by_label("batch").input_value() == "1"
+    assert chooser.get_by_label("precision").input_value() == "fp32"
+    assert chooser.get_by_label("batch").input_value() == "8"
 
 
 def test_all_rows_are_there_when_printed(show: Show, thousand: Path) -> None:

@@ -68,6 +68,12 @@ def test_cases_of_different_places_are_not_compared(other: Case) -> None:
     assert step_gain(second, first) is None
 
 
+def test_cases_of_different_environments_are_not_compared() -> None:
+    elsewhere = record(case("fold"), measured(case("fold"), 400.0), OTHER)
+    first, second = run(timed(case(), 800.0), elsewhere).entries
+    assert step_gain(second, first) is None
+
+
 def test_cases_with_different_baselines_are_not_compared() -> None:
     fold = timed(case("fold"), 400.0)
     assert isinstance(fold.outcome, Measured)

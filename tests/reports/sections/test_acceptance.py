@@ -49,6 +49,11 @@ def test_the_same_message_on_every_row_is_still_shown_but_no_message_at_all_need
     assert "its own words" not in columns(Built("8.9", "no GPU"), Built("8.9", "no GPU"))
 
 
+def test_a_single_row_keeps_its_variant_and_backend() -> None:
+    assert columns(Built("8.9", "no GPU"))[0] == "variant"
+    assert "backend" in columns(Built("8.9", "no GPU"))
+
+
 def test_a_backend_that_ran_cases_is_not_asked_for_acceptance() -> None:
     ran = timed(case(backend=RTX), 1000.0)
     assert answers(run(ran, record(case("fold", backend=RTX), Rejected("8.9", "no")))) == ()
