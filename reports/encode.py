@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import base64
 import gzip
+from dataclasses import replace
 from typing import Any
 
 import msgspec
 
-from reports.blocks import Bar, Block, Cell, Chooser, Table
+from reports.blocks import Bar, Block, Cell, Chart, Chooser, Table
 
-PACKED_FROM = 100_000
+PACKED_FROM = 20_000
 """Longer data is gzipped: thousands of rows beside plotly's 4.8 MB have to stay under 6 MB."""
 
 
@@ -41,16 +42,32 @@ def _plain(block: Block) -> dict[str, Any]:
         case Chooser():
             options = [{"names": o.names, "blocks": [_plain(inner) for inner in o.blocks]} for o in block.options]
             return {"kind": "chooser", "labels": block.labels, "options": options}
+        case Chart():
+            traces = tuple(replace(t, x=_short(t.x), y=_short(t.y), x_low=_short(t.x_low), x_high=_short(t.x_high)) for t in block.traces)
+            return {"kind": block.kind, **msgspec.to_builtins(replace(block, traces=traces))}
     return {"kind": block.kind, **msgspec.to_builtins(block)}
 
 
 def _cell(cell: Cell) -> str | list[Any]:
     """The bare text where that is all, else a list without its empty end: rows are most of the page's data."""
-    fields: list[Any] = [cell.text, cell.sort, cell.tone, cell.hint, _bar(cell.bar)]
+    sort = cell.sort if cell.sort is None else _shorten(cell.sort)
+    fields: list[Any] = [cell.text, sort, cell.tone, cell.hint, _bar(cell.bar)]
     while fields and fields[-1] in (None, ""):
         fields.pop()
     return cell.text if len(fields) < 2 else fields
 
 
 def _bar(bar: Bar | None) -> list[float | int | None] | None:
-    return [bar.value, bar.low, bar.high, bar.colour] if bar else None
+    if bar is None:
+        return None
+    ends = (end if end is None else _shorten(end) for end in (bar.value, bar.low, bar.high))
+    return [*ends, bar.colour]
+
+
+def _short(values: tuple[float, ...]) -> tuple[float, ...]:
+    return tuple(_shorten(value) for value in values)
+
+
+def _shorten(value: float) -> float:
+    """Eight significant digits: no screen shows more, and the digits of noise do not compress."""
+    return float(f"{value:.8g}")

@@ -6,7 +6,7 @@ import base64
 import gzip
 import json
 
-from reports.blocks import Bar, Cell, Chooser, Column, Option, Prose, Table
+from reports.blocks import Axis, Bar, Cell, Chart, Chooser, Column, Option, Prose, Table, Trace
 from reports.encode import PACKED_FROM, island
 
 HOSTILE = "</script><img src=x onerror=alert(1)>"
@@ -35,6 +35,15 @@ def test_a_cell_is_as_short_as_what_it_holds() -> None:
     cells = (Cell("a"), Cell("1", 1.0), Cell("b", hint="more"), Cell("", 2.0, bar=Bar(2.0, 1.0, 3.0)))
     _, text = island(Table((Column("x"),) * 4, (cells,)))
     assert json.loads(text)["rows"] == [["a", ["1", 1.0], ["b", None, "", "more"], ["", 2.0, "", "", [2.0, 1.0, 3.0, None]]]]
+
+
+def test_numbers_keep_eight_digits_because_more_of_them_would_only_be_bytes() -> None:
+    third = Cell("a third", 1 / 3, bar=Bar(1 / 3))
+    _, text = island(Table((Column("x"),), ((third,),)))
+    assert json.loads(text)["rows"] == [[["a third", 0.33333333, "", "", [0.33333333, None, None, None]]]]
+    _, text = island(Chart("", (Trace("points", "t", (1 / 3,), (2 / 3,)),), Axis("x"), (Axis("y"),)))
+    (trace,) = json.loads(text)["traces"]
+    assert (trace["x"], trace["y"]) == ([0.33333333], [0.66666667])
 
 
 def test_numbers_that_json_has_no_word_for_become_null() -> None:
