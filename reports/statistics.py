@@ -66,7 +66,7 @@ def _resamples(sizes: tuple[int, ...], seed: int) -> npt.NDArray[np.int64]:
     picked = random.integers(0, count, (RESAMPLES, count)) if count > 1 else np.zeros((RESAMPLES, 1), np.int64)
     size, offset = np.array(sizes)[picked][..., None], (np.cumsum(sizes) - sizes)[picked][..., None]
     within = (random.random((RESAMPLES, count, longest)) * size).astype(np.int64)
-    return (offset + within).reshape(RESAMPLES, -1)
+    return np.asarray((offset + within).reshape(RESAMPLES, -1), np.int64)
 
 
 def block_medians(blocks: Blocks) -> npt.NDArray[np.float64]:
