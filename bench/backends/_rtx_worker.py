@@ -72,7 +72,8 @@ def build(model: Path, plan: Path, shapes: Shapes, target: str) -> BuildInfo:
         profile.set_shape(name, shape, shape, shape)
     config.add_optimization_profile(profile)
     serialized = builder.build_serialized_network(network, config)
-    if refused := refusal(serialized is not None, log):
+    refused = refusal(serialized is not None, log)
+    if refused or serialized is None:
         return _answer(target, start, log, refused)
     plan.write_bytes(bytes(serialized))
     return _answer(target, start, log, "")

@@ -137,7 +137,8 @@ def test_a_pass_that_renames_the_output_is_found_before_the_clock(make: MakePipe
     assert "no output 'logits', only scores" in outcome.reason
 
 
-CUSTOM = "def run(model):\n    node = next(n for n in model.graph.node if n.op_type == 'Softmax')\n    node.op_type, node.domain = 'Nobody', 'nobody'\n"
+CUSTOM = "def run(model):\n    node = next(n for n in model.graph.node if n.op_type == 'Softmax')\n"
+CUSTOM += "    node.op_type, node.domain = 'Nobody', 'nobody'\n"
 CUSTOM += "    model.opset_import.append(onnx.helper.make_opsetid('nobody', 1))\n    return model, 1\ncustom = GraphPass(run)\n"
 
 

@@ -27,7 +27,7 @@ class Machine:
 
             return run
 
-        return load  # type: ignore[return-value]
+        return load
 
 
 @pytest.fixture
