@@ -85,7 +85,7 @@ def measure(sides: tuple[Load, Load], protocol: Protocol, phases: Phases) -> Sam
             break
     notes = [] if settled else [f"unsettled: medians still moved after {protocol.warmup_cap_s:g} s of warm-up"]
     if not _precise(blocks, loads, protocol):
-        notes.append(f"stopped by the {protocol.cap_s:g} s cap before +-{protocol.precision:.1%} was reached")
+        notes.append(f"stopped by the {protocol.cap_s:g} s cap before ±{protocol.precision * 100:g} % was reached")
     return Samples(tuple(blocks[0]), tuple(blocks[1]), tuple(loads), tuple(notes))
 
 
