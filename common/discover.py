@@ -52,7 +52,7 @@ def _declared(module_name: str, kind: type[T]) -> Declared[T]:
     value = getattr(module, name, None)
     if not isinstance(value, kind):
         raise UserError(f"{file}: define a {kind.__name__} called '{name}'")
-    if not module.__doc__:
+    if not (module.__doc__ or "").strip():
         raise UserError(f"{file}: begin with a docstring; its first line is the label in the report")
     source = Path(str(module.__file__)).read_bytes()
-    return Declared(name, module.__doc__.strip().splitlines()[0], hashlib.sha256(source).hexdigest(), value)
+    return Declared(name, str(module.__doc__).strip().splitlines()[0], hashlib.sha256(source).hexdigest(), value)

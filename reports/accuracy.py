@@ -27,8 +27,8 @@ class OutputError(msgspec.Struct, frozen=True):
     """One output tensor against the reference's.
 
     `absolute` is in the output's own unit; `relative` is a fraction (see FLOOR); `cosine` is of the flattened
-    tensors; `snr_db` is 10*log10(sum r^2 / sum (y-r)^2), limited to +-MAX_SNR_DB. `non_finite` counts NaN and
-    infinite elements; where there are any, the errors have no meaning and are None.
+    tensors; `snr_db` is 10*log10(sum r^2 / sum (y-r)^2), limited to +-MAX_SNR_DB. `non_finite` counts the
+    elements that are NaN or infinite, here or in the reference; where there are any, the errors have no meaning and are None.
     """
 
     output: str
@@ -73,7 +73,8 @@ class Tolerance(msgspec.Struct, frozen=True):
         """One sentence for the first bound that does not hold, or None when all do."""
         broken = [o for o in accuracy.outputs if o.non_finite]
         if broken:
-            return f"{broken[0].non_finite} of {broken[0].elements} elements of output '{broken[0].output}' are NaN or infinite"
+            first = broken[0]
+            return f"{first.non_finite} of {first.elements} elements of output '{first.output}' or of its reference are NaN or infinite"
         snr = accuracy.worst_snr_db
         if not snr >= self.min_snr_db:
             return f"signal-to-noise {snr:.1f} dB is under the {self.min_snr_db:g} dB allowed ({self.why})"
@@ -93,7 +94,7 @@ def output_error(name: str, actual: npt.NDArray[np.generic], reference: npt.NDAr
     if actual.shape != reference.shape:
         raise ValueError(f"output '{name}' has shape {actual.shape}, the reference {reference.shape}")
     y, r = actual.astype(np.float64).ravel(), reference.astype(np.float64).ravel()
-    if bad := int((~np.isfinite(y)).sum()):
+    if bad := int((~(np.isfinite(y) & np.isfinite(r))).sum()):
         return OutputError(name, y.size, bad, None, None, 0.0, -MAX_SNR_DB)
     error = np.abs(y - r)
     scale = np.maximum(np.abs(r), FLOOR * float(np.sqrt(np.mean(r**2))) or 1.0)

@@ -31,12 +31,14 @@ def append(path: Path, record: Record) -> None:
     """Write one record as one line and force it to disk, so that a kill loses at most the running case.
 
     Raises UserError naming the file when it cannot be written (folder missing or read-only, disk full);
-    what was written in part is taken back.
+    what was written in part is taken back. A torn last line, left by a kill, is closed first.
     """
     line = msgspec.json.encode(record) + b"\n"
     try:
-        with path.open("ab", buffering=0) as file:
-            start = file.tell()
+        with path.open("a+b", buffering=0) as file:
+            start = file.seek(0, os.SEEK_END)
+            if start and os.pread(file.fileno(), 1, start - 1) != b"\n":
+                line = b"\n" + line
             try:
                 if file.write(line) != len(line):
                     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -65,7 +67,7 @@ def load(path: Path) -> Journal:
         try:
             if line.strip():
                 records.append(_decode(path, number, line))
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             last = number == len(lines)
             what = "the last line is torn: the run was cut off while writing it" if last else f"not a record ({error})"
             warnings.append(f"{path.name}:{number}: {what}; it is left out")

@@ -80,7 +80,7 @@ def calibrate(model: onnx.ModelProto, tensors: Sequence[str], inputs: Tensors, t
     """
     largest = dict.fromkeys(tensors, 0.0)
     for name, values in _activations(model, tensors, inputs):
-        largest[name] = max(largest[name], float(np.abs(values).max()))
+        largest[name] = float(np.maximum(largest[name], np.abs(values).max()))
     for name, value in largest.items():
         if not (np.isfinite(value) and value > 0):
             raise UserError(f"calibration: tensor '{name}' has largest magnitude {value}; keep its node out of int8")
@@ -103,4 +103,5 @@ def _activations(model: onnx.ModelProto, tensors: Sequence[str], inputs: Tensors
     for start in range(0, len(next(iter(inputs.values()))), BATCH):
         feeds = {name: array[start : start + BATCH] for name, array in inputs.items()}
         yield from ((name, feeds[name]) for name in tensors if name in feeds)
-        yield from zip(computed, session.run(computed, feeds), strict=True)
+        if computed:  # asked for nothing, a session answers with everything
+            yield from zip(computed, session.run(computed, feeds), strict=True)

@@ -44,7 +44,7 @@ def reference(variant: Variant) -> dict[str, Array]:
     arrays = tuple(torch.from_numpy(array) for array in variant.inputs("test").values())
     found: list[tuple[torch.Tensor, ...]] = []
     with torch.no_grad():
-        for rows in torch.arange(len(arrays[0])).split(REFERENCE_BATCH):
+        for rows in torch.split(torch.arange(len(arrays[0])), REFERENCE_BATCH):
             out = module(*(array[rows] for array in arrays))
             found.append(out if isinstance(out, tuple) else (out,))
     joined = [np.concatenate([part.numpy() for part in parts]) for parts in zip(*found, strict=True)]

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+import numpy as np
 import onnx
 import onnx_graphsurgeon as gs
+from onnx import version_converter
 
+from common.errors import UserError
 from variants.variant import Array
 
 
 def constant(tensor: gs.Tensor) -> Array | None:
     """The value of `tensor` when it is known ahead of time, through Constant and Identity nodes; else None."""
     if isinstance(tensor, gs.Constant):
-        return tensor.values
+        return np.asarray(tensor.values)
     if len(tensor.inputs) != 1:
         return None
     node = tensor.inputs[0]
     if node.op == "Constant":
         value = node.attrs.get("value")
-        return None if value is None else value.values
+        return None if value is None else np.asarray(value.values)
     return constant(node.inputs[0]) if node.op == "Identity" else None
 
 
@@ -49,4 +54,28 @@ def with_opset(graph: gs.Graph, opset: int) -> gs.Graph:
     """The graph at no less than `opset`, converted by onnx's version converter where it is older."""
     if graph.opset >= opset:
         return graph
-    return gs.import_onnx(onnx.version_converter.convert_version(gs.export_onnx(graph), opset))
+    try:
+        return gs.import_onnx(version_converter.convert_version(gs.export_onnx(graph), opset))
+    except Exception as error:  # ConvertError and its relatives share no public base
+        reason = str(error).strip().splitlines()[-1]
+        raise UserError(f"the graph cannot be raised from opset {graph.opset} to {opset} ({reason}): export it at opset {opset}") from error
+
+
+def exported(graph: gs.Graph) -> onnx.ModelProto:
+    """The model of a graph, what nothing reads left out, in topological order."""
+    model: onnx.ModelProto = gs.export_onnx(graph.cleanup().toposort())
+    return model
+
+
+def with_shapes(model: onnx.ModelProto) -> onnx.ModelProto:
+    """A copy of `model` with every shape that onnx can infer."""
+    return onnx.shape_inference.infer_shapes(model)
+
+
+def graphs(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
+    """A graph and all bodies inside its nodes."""
+    yield graph
+    for node in graph.node:
+        for attribute in node.attribute:
+            for body in (*((attribute.g,) if attribute.HasField("g") else ()), *attribute.graphs):
+                yield from graphs(body)

@@ -29,9 +29,11 @@ class LayerNorm:
 
 
 def find(graph: gs.Graph) -> Iterator[LayerNorm]:
-    """Every decomposed LayerNorm, by structure alone; doubtful ones (a second consumer, other axes) are left out."""
+    """Every decomposed LayerNorm, by structure alone; doubtful ones (a second consumer, other axes, a part inside a body) are left out."""
+    here = {id(node) for node in graph.nodes}
     for node in list(graph.nodes):
-        if node.op == "ReduceMean" and (match := _match(graph, node)):
+        match = _match(graph, node) if node.op == "ReduceMean" else None
+        if match and all(id(part) in here for part in match.nodes):
             yield match
 
 
@@ -56,13 +58,13 @@ def _tail(graph: gs.Graph, head: tuple[gs.Node, ...], axes: tuple[int, ...]) -> 
     shifted = split_constant(add) if add else None
     root = only_consumer(graph, add.outputs[0], "Sqrt") if add else None
     div = only_consumer(graph, root.outputs[0], "Div") if root else None
-    if shifted is None or shifted[1].size != 1 or div is None or div.inputs[0] is not sub.outputs[0]:
+    if shifted is None or shifted[1].shape not in ((), (1,)) or div is None or div.inputs[0] is not sub.outputs[0]:
         return None
     mul = only_consumer(graph, div.outputs[0], "Mul")
     scale = split_constant(mul) if mul else None
     last = only_consumer(graph, mul.outputs[0], "Add") if mul else None
     bias = split_constant(last) if last else None
-    if last is None or scale is None or bias is None or not _affine(scale[1], bias[1], axes):
+    if last is None or scale is None or bias is None or not _affine(scale[1], bias[1], mean.inputs[0], axes):
         return None
     return LayerNorm(
         source=mean.inputs[0],
@@ -75,8 +77,17 @@ def _tail(graph: gs.Graph, head: tuple[gs.Node, ...], axes: tuple[int, ...]) -> 
     )
 
 
-def _affine(scale: Array, bias: Array, axes: tuple[int, ...]) -> bool:
-    return scale.shape == bias.shape and scale.ndim == len(axes) and scale.dtype == bias.dtype
+def _affine(scale: Array, bias: Array, source: gs.Tensor, axes: tuple[int, ...]) -> bool:
+    """Whether both have the shape of the normalised axes. Where that is not known, one of more than one element counts as such.
+
+    float64 is left out: the operator would take its statistics in fp32.
+    """
+    if scale.shape != bias.shape or scale.ndim != len(axes) or scale.dtype != bias.dtype or scale.dtype not in (np.float16, np.float32):
+        return False
+    shape = source.shape[-len(axes) :] if source.shape is not None else ()
+    if not shape or any(not isinstance(size, int) for size in shape):
+        return scale.size > 1
+    return tuple(shape) == scale.shape
 
 
 def _square(graph: gs.Graph, centred: gs.Tensor) -> gs.Node | None:
@@ -100,4 +111,4 @@ def _trailing_axes(node: gs.Node) -> tuple[int, ...] | None:
     if rank is None and any(axis >= 0 for axis in axes):
         return None
     negative = sorted(axis if axis < 0 else axis - int(rank or 0) for axis in axes)
-    return tuple(negative) if negative == list(range(-len(negative), 0)) else None
+    return tuple(negative) if negative and negative == list(range(-len(negative), 0)) else None

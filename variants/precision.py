@@ -7,8 +7,16 @@ from dataclasses import dataclass
 
 import onnx
 
-from variants.calibration import Ranges, Tensors, Threshold, calibrate
+from variants.calibration import Ranges, Threshold, calibrate
+from variants.graph import graphs
 from variants.quantize import activations, insert_qdq
+from variants.variant import Tensors
+
+__all__ = ["Precision", "carries", "graphs", "int8"]
+
+
+MAKES = {("Cast", "to"), ("QuantizeLinear", "output_dtype")}
+"""The attributes that name the element type a node makes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,19 +57,11 @@ def carries(model: onnx.ModelProto, dtype: int) -> bool:
     return any(dtype in _dtypes(graph) for graph in graphs(model.graph))
 
 
-def graphs(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
-    """A graph and all bodies inside its nodes."""
-    yield graph
-    for node in graph.node:
-        for attribute in node.attribute:
-            for body in (attribute.g, *attribute.graphs):
-                if body.node:
-                    yield from graphs(body)
-
-
 def _dtypes(graph: onnx.GraphProto) -> Iterator[int]:
     yield from (tensor.data_type for tensor in graph.initializer)
     for node in graph.node:
         for attribute in node.attribute:
             if attribute.HasField("t"):
                 yield attribute.t.data_type
+            if (node.op_type, attribute.name) in MAKES:
+                yield attribute.i

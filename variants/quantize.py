@@ -11,10 +11,12 @@ import onnx_graphsurgeon as gs
 
 from common.errors import UserError
 from variants.calibration import Ranges
-from variants.graph import constant
+from variants.graph import constant, exported, with_opset
 from variants.variant import Array
 
 LARGEST = 127
+OPSET = 13
+"""Q/DQ scale per channel since opset 13."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +51,7 @@ def insert_qdq(model: onnx.ModelProto, ranges: Ranges) -> onnx.ModelProto:
     Outputs and biases stay in the high precision: TensorRT fuses DQ-product-bias, and a Q after the product would
     only add an error. Raises UserError when the graph has nothing to quantise.
     """
-    graph = gs.import_onnx(onnx.ModelProto.FromString(model.SerializeToString()))
+    graph = with_opset(gs.import_onnx(onnx.ModelProto.FromString(model.SerializeToString())), OPSET)
     limits = {entry.tensor: entry.limit for entry in ranges}
     found = list(products(graph))
     if not found:
@@ -61,7 +63,7 @@ def insert_qdq(model: onnx.ModelProto, ranges: Ranges) -> onnx.ModelProto:
             pairs[source.name] = _quantised_activation(graph, source, limits[source.name] / LARGEST)
         product.node.inputs[0] = pairs[source.name]
         product.node.inputs[1] = _quantised_weight(graph, product)
-    return gs.export_onnx(graph.cleanup().toposort())
+    return exported(graph)
 
 
 def _quantised_activation(graph: gs.Graph, source: gs.Tensor, scale: float) -> gs.Tensor:

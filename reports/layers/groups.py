@@ -28,7 +28,10 @@ MODULES = (
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """One layer as its source timed it: mean and median microseconds a run, `calls` a run, `weighted` unless both factors of a product are activations."""
+    """One layer as its source timed it: mean and median microseconds a run, `calls` a run.
+
+    `weighted` unless both factors of a product are activations.
+    """
 
     name: str
     operator: str

@@ -38,7 +38,7 @@ def layers(trace: bytes, skip_runs: int = 0) -> tuple[Layer, ...]:
     """
     try:
         events = msgspec.json.decode(trace, type=list[_Event])
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise UserError(f"not an ONNX Runtime profile ({error}): make one with SessionOptions.enable_profiling") from error
     runs = [event for event in events if event.cat == "Session" and event.name == "model_run"][skip_runs:]
     if not runs:
@@ -48,10 +48,15 @@ def layers(trace: bytes, skip_runs: int = 0) -> tuple[Layer, ...]:
 
 
 def _outermost(nodes: Iterable[_Event]) -> Iterator[_Event]:
-    """The nodes that no body of another node holds; a parent is written after its children but starts no later."""
+    """The nodes that no body of another node holds.
+
+    A parent starts no later than its children, ends no earlier, and is written after them. Times are cut to whole
+    microseconds: a child may seem to end after its parent, or to fill it, but a sibling never starts before its end.
+    """
     end: dict[int, int] = {}
-    for event in sorted(nodes, key=lambda event: (event.ts, -event.dur)):
-        if event.ts + event.dur <= end.get(event.tid, -1) and event.ts < end[event.tid]:
+    last_written_first = list(nodes)[::-1]
+    for event in sorted(last_written_first, key=lambda event: (event.ts, -event.dur)):
+        if event.ts < end.get(event.tid, -1):
             continue
         yield event
         if event.args.op_name in BODIES:
@@ -70,13 +75,14 @@ def _timings(nodes: Iterable[_Event], runs: list[_Event]) -> Iterator[Timing]:
         key = (event.name.removesuffix(KERNEL), event.args.op_name)
         per_run[key][at] += event.dur
         calls[key] += 1
-        weighted[key] = _by_a_matrix(event.args.input_type_shape)
+        weighted[key] = _by_a_matrix(event.args)
     for (name, operator), times in per_run.items():
         count = max(round(calls[name, operator] / len(runs)), 1)
         yield Timing(name, operator, float(np.mean(times)), float(np.median(times)), count, weighted[name, operator])
 
 
-def _by_a_matrix(inputs: list[dict[str, list[int]]]) -> bool:
-    """Whether the second input is at most a matrix, as weights are; `parameter_size` does not tell, being 0 once weights are prepacked."""
-    ranks = [len(shape) for entry in inputs for shape in entry.values()]
-    return len(ranks) < 2 or ranks[1] <= 2
+def _by_a_matrix(node: _Arguments) -> bool:
+    """Whether the second factor is at most a matrix, as weights are; `parameter_size` does not tell, being 0 once weights are prepacked."""
+    ranks = [len(shape) for entry in node.input_type_shape for shape in entry.values()]
+    second = 3 if node.op_name.startswith("QLinear") else 1
+    return len(ranks) <= second or ranks[second] <= 2

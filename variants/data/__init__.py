@@ -1,0 +1,1 @@
+"""The data that models are trained, calibrated and tested on."""

@@ -46,11 +46,7 @@ def load() -> dict[str, Digits]:
     up = bilinear(8, SIZE)
     images = (up @ (scans.images.astype(np.float32) / 8 - 1) @ up.T)[:, None]
     labels = scans.target.astype(np.int64)
-    rest, test = train_test_split(
-        np.arange(len(labels)), test_size=TEST_IMAGES, random_state=SPLIT_SEED, stratify=labels
-    )
-    train, validation = train_test_split(
-        rest, test_size=VALIDATION_IMAGES, random_state=SPLIT_SEED, stratify=labels[rest]
-    )
+    rest, test = train_test_split(np.arange(len(labels)), test_size=TEST_IMAGES, random_state=SPLIT_SEED, stratify=labels)
+    train, validation = train_test_split(rest, test_size=VALIDATION_IMAGES, random_state=SPLIT_SEED, stratify=labels[rest])
     picked = {"train": train, "validation": validation, "test": test}
     return {name: Digits(images[rows], labels[rows]) for name, rows in picked.items()}

@@ -1,0 +1,1 @@
+"""The PyTorch networks that models are made of."""

@@ -9,11 +9,17 @@ from variants.graph_pass import cleaner
 
 def clean(model: onnx.ModelProto) -> onnx.ModelProto:
     """f(constants) -> constant."""
+    import onnxruntime
     from polygraphy.backend.onnx import fold_constants
     from polygraphy.logger import G_LOGGER
 
+    onnxruntime.set_default_logger_severity(ERRORS)
     with G_LOGGER.verbosity(G_LOGGER.CRITICAL):
-        return fold_constants(model)
+        folded: onnx.ModelProto = fold_constants(model)
+    return folded
 
+
+ERRORS = 3
+"""ONNX Runtime, which folds, otherwise warns of its own optimiser's limits on stderr."""
 
 fold = cleaner(clean, "polygraphy")

@@ -11,7 +11,8 @@ def clean(model: onnx.ModelProto) -> onnx.ModelProto:
     """Its default set: dead ends, no-ops, consecutive transposes, bias and batch-norm fusions."""
     import onnxoptimizer
 
-    return onnxoptimizer.optimize(model, onnxoptimizer.get_fuse_and_elimination_passes())
+    cleaned: onnx.ModelProto = onnxoptimizer.optimize(model, onnxoptimizer.get_fuse_and_elimination_passes())
+    return cleaned
 
 
 onnxoptimizer = cleaner(clean, "onnxoptimizer")

@@ -11,7 +11,8 @@ def clean(model: onnx.ModelProto) -> onnx.ModelProto:
     """onnxslim's default optimisation."""
     from onnxslim import slim
 
-    return slim(model)
+    cleaned: onnx.ModelProto = slim(model)
+    return cleaned
 
 
 onnxslim = cleaner(clean, "onnxslim")

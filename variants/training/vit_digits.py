@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import torch
 from safetensors.torch import save_file
 from torch.nn import functional as F
 
+from common.errors import UserError
 from variants import weights
 from variants.data import digits
 from variants.networks.vit import ViT, ViTConfig
@@ -40,7 +42,9 @@ def top1(model: ViT, split: digits.Digits) -> float:
 
 
 def train(epochs: int, seed: int) -> ViT:
-    """A trained model in evaluation mode; prints one line an epoch."""
+    """A trained model in evaluation mode; prints one line an epoch. Raises UserError for less than one epoch."""
+    if epochs < 1:
+        raise UserError(f"--epochs {epochs}: give at least 1")
     torch.manual_seed(seed)
     generator = torch.Generator().manual_seed(seed)
     data = digits.load()
@@ -49,13 +53,11 @@ def train(epochs: int, seed: int) -> ViT:
     optimizer = torch.optim.AdamW(model.parameters(), lr=PEAK_LR, weight_decay=WEIGHT_DECAY)
     steps = math.ceil(len(images) / BATCH)
     warmup, total = WARMUP_EPOCHS * steps, epochs * steps
-    schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimizer, lambda i: min((i + 1) / warmup, 0.5 * (1 + math.cos(math.pi * i / total)))
-    )
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda i: min((i + 1) / warmup, 0.5 * (1 + math.cos(math.pi * i / total))))
     for epoch in range(epochs):
         model.train()
         losses = []
-        for rows in torch.randperm(len(images), generator=generator).split(BATCH):
+        for rows in torch.split(torch.randperm(len(images), generator=generator), BATCH):
             logits = model(augment(images[rows], generator))
             loss = F.cross_entropy(logits, labels[rows], label_smoothing=0.05)
             optimizer.zero_grad()
@@ -69,6 +71,15 @@ def train(epochs: int, seed: int) -> ViT:
     return model
 
 
+def _writable(output: Path) -> None:
+    """Refuse before the training, not after it, a folder that cannot be written in."""
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=output.parent).close()
+    except OSError as error:
+        raise UserError(f"{output}: cannot be written ({error.strerror}): choose another file with --output") from error
+
+
 def main() -> None:
     """Train, print the test accuracy and write the weights."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -76,10 +87,13 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--output", type=Path, default=OUTPUT, help="safetensors file to write")
     args = parser.parse_args()
-    model = train(args.epochs, args.seed)
+    try:
+        _writable(args.output)
+        model = train(args.epochs, args.seed)
+    except UserError as error:
+        parser.exit(2, f"{error}\n")
     score = top1(model, digits.load()["test"])
     state = {name: tensor.detach().contiguous() for name, tensor in model.state_dict().items()}
-    args.output.parent.mkdir(parents=True, exist_ok=True)
     save_file(state, args.output, metadata={"test_top1": f"{score:.4f}", "seed": str(args.seed), "epochs": str(args.epochs)})
     weights.write_digest(args.output)
     print(f"test top-1 {score:.4f} on {digits.TEST_IMAGES} images; wrote {args.output.name}, {args.output.stat().st_size} bytes")

@@ -20,20 +20,24 @@ def load_into(module: torch.nn.Module, path: Path, remedy: str) -> None:
     Raises UserError naming the file when it is missing, truncated, altered (its bytes are held against the
     sha256 beside it) or made for another network.
     """
+    from safetensors import SafetensorError
     from safetensors.torch import load
 
     mend = f"restore it (git checkout -- variants/weights) or make it anew: {remedy}"
     try:
         content = path.read_bytes()
         expected = path.with_suffix(".sha256").read_text().split()[0]
-    except (OSError, IndexError) as error:
+    except (OSError, IndexError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: the weights or their .sha256 cannot be read ({error}); {mend}") from error
     if hashlib.sha256(content).hexdigest() != expected:
         raise UserError(f"{path}: truncated or altered, its sha256 is not the one beside it; {mend}")
     try:
         module.load_state_dict(load(content))
+    except SafetensorError as error:
+        raise UserError(f"{path}: not a safetensors file ({error}); {mend}") from error
     except RuntimeError as error:
-        raise UserError(f"{path}: does not fit the network ({str(error).splitlines()[0]}); {mend}") from error
+        reason = " ".join(str(error).split())
+        raise UserError(f"{path}: does not fit the network ({reason[:160]}); {mend}") from error
 
 
 def write_digest(path: Path) -> None:

@@ -1,0 +1,160 @@
+"""What the three ways to choose a range do to known distributions."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+
+from common.errors import UserError
+from tests.variants.graphs import model, node, value
+from variants import calibration
+from variants.calibration import BINS, LEVELS, Threshold, calibrate, entropy, minmax, percentile
+
+Draw = np.ndarray[Any, np.dtype[np.float32]]
+METHODS = {"minmax": minmax, "percentile": percentile(99.99), "entropy": entropy}
+
+
+def identity(width: int = 4) -> onnx.ModelProto:
+    flat = ("batch", width)
+    return model([node("Neg", "x", "y")], inputs=[value("x", flat)], outputs=[value("y", flat)])
+
+
+def limit(values: Draw, threshold: Threshold, tensor: str = "y") -> float:
+    found = calibrate(identity(values.shape[1]), [tensor], {"x": values}, threshold)
+    assert [entry.tensor for entry in found] == [tensor]
+    return found[0].limit
+
+
+def normal(rows: int = 4000, seed: int = 0) -> Draw:
+    return np.random.default_rng(seed).normal(size=(rows, 4)).astype(np.float32)
+
+
+@pytest.mark.parametrize("tensor", ["x", "y"])
+def test_minmax_is_the_largest_magnitude_of_inputs_and_of_computed_tensors(tensor: str) -> None:
+    values = normal(70)
+    values[69, 3] = -9.5
+    assert limit(values, minmax, tensor) == 9.5
+
+
+def test_a_percentile_clips_an_outlier_to_within_one_bin() -> None:
+    values = np.linspace(-1, 1, 40_000, dtype=np.float32).reshape(-1, 4)
+    values[0, 0] = 8.0
+    assert limit(values, percentile(99.99)) == pytest.approx(np.percentile(np.abs(values), 99.99), abs=8.0 / BINS)
+
+
+def test_a_percentile_of_100_is_the_largest_magnitude() -> None:
+    values = normal(100)
+    assert limit(values, percentile(100)) == np.abs(values).max()
+
+
+def test_a_percentile_covers_at_least_its_share_of_the_values() -> None:
+    values = normal()
+    for share in (50, 90, 99, 99.9):
+        found = limit(values, percentile(share))
+        assert (np.abs(values) <= found).mean() >= share / 100
+        assert (np.abs(values) <= found - np.abs(values).max() / BINS).mean() < share / 100
+
+
+def test_entropy_clips_a_heavy_outlier() -> None:
+    values = normal()
+    values[0, 0] = 60.0
+    assert limit(values, entropy) < 10
+
+
+def test_entropy_keeps_a_uniform_distribution() -> None:
+    values = np.linspace(-3, 3, 80_000, dtype=np.float32).reshape(-1, 4)
+    assert limit(values, entropy) > 2.95
+
+
+def reference_entropy(counts: Sequence[float], levels: int) -> int:
+    """The algorithm of the GTC 2017 slides (8-bit inference with TensorRT, pages 32 to 38), written out slowly."""
+    best, chosen = math.inf, 0
+    for bins in range(levels, len(counts) + 1):
+        p = [float(count) for count in counts[:bins]]
+        p[-1] += sum(counts[bins:])
+        q = [0.0] * bins
+        for level in range(levels):
+            members = range(level * bins // levels, (level + 1) * bins // levels)
+            occupied = [i for i in members if counts[i]]
+            for i in occupied:
+                q[i] = sum(counts[j] for j in members) / len(occupied)
+        total_p, total_q = sum(p), sum(q) or 1.0
+        divergence = sum(a / total_p * math.log(a / total_p / max(b / total_q, 1e-12)) for a, b in zip(p, q, strict=True) if a)
+        if divergence < best:
+            best, chosen = divergence, bins
+    return chosen
+
+
+DISTRIBUTIONS = {
+    "normal": lambda draw: draw.normal(size=20_000),
+    "heavy tails": lambda draw: draw.standard_t(2, size=20_000),
+    "uniform": lambda draw: draw.uniform(size=20_000),
+    "mostly zero": lambda draw: draw.normal(size=20_000) * (draw.uniform(size=20_000) > 0.9),
+    "few values": lambda draw: draw.integers(1, 12, size=20_000).astype(float),
+    "one outlier": lambda draw: np.append(draw.normal(size=20_000), 50),
+}
+
+
+@pytest.mark.parametrize("kind", DISTRIBUTIONS)
+def test_entropy_chooses_as_the_plainly_written_algorithm_does(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    bins, levels = 160, 32
+    monkeypatch.setattr(calibration, "BINS", bins)
+    monkeypatch.setattr(calibration, "LEVELS", levels)
+    values = np.abs(DISTRIBUTIONS[kind](np.random.default_rng(4)))
+    counts = np.histogram(values, bins, (0, values.max()))[0].astype(float)
+    chosen = reference_entropy(counts.tolist(), levels)
+    assert entropy(counts, float(values.max())) == pytest.approx(chosen * values.max() / bins)
+
+
+def test_entropy_never_keeps_fewer_bins_than_there_are_levels() -> None:
+    counts = np.zeros(BINS)
+    counts[0], counts[-1] = 1e6, 1
+    assert entropy(counts, 1.0) >= LEVELS / BINS
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_tensor_that_is_always_zero_is_refused_by_name(method: str) -> None:
+    with pytest.raises(UserError, match=r"tensor 'y' has largest magnitude 0\.0; keep its node out of int8"):
+        limit(np.zeros((40, 4), np.float32), METHODS[method])
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+@pytest.mark.parametrize("row", [0, 39])
+def test_a_tensor_that_is_not_finite_once_is_refused_by_name(bad: float, row: int) -> None:
+    values = normal(40)
+    values[row, 1] = bad
+    with pytest.raises(UserError, match=f"tensor 'y' has largest magnitude {bad}"):
+        limit(values, minmax)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_same_inputs_give_the_same_ranges(method: str) -> None:
+    values = normal()
+    assert limit(values, METHODS[method]) == limit(values.copy(), METHODS[method])
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_range_is_positive_and_never_beyond_what_was_seen(method: str) -> None:
+    values = normal(300)
+    assert 0 < limit(values, METHODS[method]) <= np.abs(values).max() * (1 + 1e-6)
+
+
+def test_ranges_come_in_the_order_asked_for_and_do_not_depend_on_how_inputs_are_cut() -> None:
+    values = normal(97)
+    found = calibrate(identity(), ["y", "x"], {"x": values}, minmax)
+    assert [entry.tensor for entry in found] == ["y", "x"]
+    assert len({entry.limit for entry in found}) == 1
+
+
+def test_a_tensor_inside_the_graph_is_calibrated_without_changing_the_model() -> None:
+    graph = model([node("Mul", "x three", "h"), node("Relu", "h", "y")], {"three": np.float32(3)})
+    before = graph.SerializeToString()
+    values = np.random.default_rng(0).normal(size=(40, 4, 8)).astype(np.float32)
+    (found,) = calibrate(graph, ["h"], {"x": values}, minmax)
+    assert found.limit == pytest.approx(3 * np.abs(values).max())
+    assert graph.SerializeToString() == before
