@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -90,7 +90,7 @@ def reference_entropy(counts: Sequence[float], levels: int) -> int:
     return chosen
 
 
-DISTRIBUTIONS = {
+DISTRIBUTIONS: dict[str, Callable[[np.random.Generator], np.ndarray[Any, Any]]] = {
     "normal": lambda draw: draw.normal(size=20_000),
     "heavy tails": lambda draw: draw.standard_t(2, size=20_000),
     "uniform": lambda draw: draw.uniform(size=20_000),

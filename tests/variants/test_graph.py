@@ -13,7 +13,7 @@ from variants.graph import constant, graphs, only_consumer, scalar, split_consta
 
 
 def imported(*nodes: onnx.NodeProto, outputs: tuple[onnx.ValueInfoProto, ...] = (value("y"),)) -> gs.Graph:
-    held = numpy_helper.from_array(np.float32([1, 2]), "k")
+    held = numpy_helper.from_array(np.array([1, 2], np.float32), "k")
     return gs.import_onnx(model([helper.make_node("Constant", [], ["k"], value=held), *nodes], outputs=outputs))
 
 
@@ -36,11 +36,9 @@ def test_a_constant_of_another_form_is_not_guessed() -> None:
     assert constant(tensor(graph, "k")) is None
 
 
-@pytest.mark.parametrize(
-    ("held", "expected"), [(np.float32(3), 3.0), (np.float32([4]), 4.0), (np.float32([[5]]), 5.0), (np.float32([1, 2]), None)]
-)
-def test_a_scalar_has_one_element(held: np.ndarray[tuple[int, ...], np.dtype[np.float32]], expected: float | None) -> None:
-    assert scalar(gs.Constant("k", np.asarray(held))) == expected
+@pytest.mark.parametrize(("held", "expected"), [(3, 3.0), ([4], 4.0), ([[5]], 5.0), ([1, 2], None)])
+def test_a_scalar_has_one_element(held: object, expected: float | None) -> None:
+    assert scalar(gs.Constant("k", np.array(held, np.float32))) == expected
 
 
 @pytest.mark.parametrize("inputs", ["x k", "k x"])

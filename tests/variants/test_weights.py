@@ -38,6 +38,10 @@ def flip_one_bit(path: Path) -> None:
     path.write_bytes(content)
 
 
+def empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
 def empty_digest(path: Path) -> None:
     path.with_suffix(".sha256").write_text("")
 
@@ -72,7 +76,7 @@ def other_names(path: Path) -> None:
 DAMAGE: dict[str, tuple[Callable[[Path], None], str]] = {
     "truncated": (truncate, "truncated or altered"),
     "one bit flipped": (flip_one_bit, "truncated or altered"),
-    "emptied": (lambda path: path.write_bytes(b"") and None, "truncated or altered"),
+    "emptied": (empty, "truncated or altered"),
     "missing": (Path.unlink, "No such file"),
     "digest missing": (no_digest, "No such file"),
     "digest empty": (empty_digest, "cannot be read"),

@@ -6,8 +6,7 @@ import hashlib
 
 import numpy as np
 import pytest
-import torch
-from torch.nn import functional as F
+import torch.nn.functional
 
 from variants.data import digits
 
@@ -53,5 +52,7 @@ def test_a_fresh_load_gives_the_same_split() -> None:
 def test_upscaling_equals_bilinear_interpolation_by_torch(source: int, target: int) -> None:
     image = np.random.default_rng(source).normal(size=(source, source)).astype(np.float32)
     matrix = digits.bilinear(source, target)
-    expected = F.interpolate(torch.from_numpy(image)[None, None], size=(target, target), mode="bilinear", align_corners=False)
+    expected = torch.nn.functional.interpolate(
+        torch.from_numpy(image)[None, None], size=(target, target), mode="bilinear", align_corners=False
+    )
     np.testing.assert_allclose(matrix @ image @ matrix.T, expected[0, 0].numpy(), atol=1e-5)

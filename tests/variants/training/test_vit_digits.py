@@ -20,7 +20,7 @@ SMALL = ViTConfig(width=16, depth=1, heads=2, mlp_width=16)
 def few_images(monkeypatch: pytest.MonkeyPatch) -> None:
     """48 training images and a network of one narrow block."""
     few = {name: digits.Digits(split.images[:48], split.labels[:48]) for name, split in digits.load().items()}
-    monkeypatch.setattr(training.digits, "load", lambda: few)
+    monkeypatch.setattr(digits, "load", lambda: few)
     monkeypatch.setattr(training, "ViTConfig", lambda: SMALL)
 
 
@@ -38,7 +38,7 @@ def test_one_epoch_writes_weights_and_digest_that_load(
     weights.load_into(fresh, output, "again")
     printed = capsys.readouterr().out
     assert "epoch 1/1" in printed
-    assert f"test top-1 {training.top1(fresh, training.digits.load()['test']):.4f}" in printed
+    assert f"test top-1 {training.top1(fresh, digits.load()['test']):.4f}" in printed
 
 
 def test_the_same_seed_gives_the_same_weights_and_another_seed_others() -> None:

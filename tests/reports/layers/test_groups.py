@@ -1,0 +1,81 @@
+"""Which part of a transformer an operator belongs to, and how layers are ranked."""
+
+from __future__ import annotations
+
+import pytest
+
+from reports.layers.groups import GROUP_OF, Timing, group, rank
+from reports.layers.layer import GROUPS
+
+
+def timing(name: str, operator: str, mean_us: float = 1.0, weighted: bool = True) -> Timing:
+    return Timing(name, operator, mean_us, mean_us, 1, weighted)
+
+
+GROUPED = [
+    ("/blocks.0/norm1/LayerNormalization", "LayerNormalization", "LayerNorm"),
+    ("SkipLayerNorm_AddBias_3", "SkipLayerNormalization", "LayerNorm"),
+    ("/blocks.0/norm1/ReduceMean", "ReduceMean", "LayerNorm"),
+    ("/blocks.11/norm2/Sqrt", "Sqrt", "LayerNorm"),
+    ("/norm/Div", "Div", "LayerNorm"),
+    ("/encoder/layer.3/output/LayerNorm/Pow", "Pow", "LayerNorm"),
+    ("/h.0/ln_1/Sub", "Sub", "LayerNorm"),
+    ("/blocks.0/mlp/act/Erf", "Erf", "GELU"),
+    ("/blocks.0/mlp/act/Mul_1", "Mul", "GELU"),
+    ("fused gelu", "BiasGelu", "GELU"),
+    ("/blocks.0/attn/Softmax", "Softmax", "attention"),
+    ("/blocks.0/attn/Mul", "Mul", "attention"),
+    ("/layer.0/attention/self/Div", "Div", "attention"),
+    ("whole", "MultiHeadAttention", "attention"),
+    ("/patch/Conv", "Conv", "convolution"),
+    ("conv_nchwc", "FusedConv", "convolution"),
+    ("/blocks.0/attn/Transpose", "Transpose", "data movement"),
+    ("cast", "Cast", "data movement"),
+    ("q", "QuantizeLinear", "data movement"),
+    ("/blocks.0/Add", "Add", "other"),
+    ("loop", "Loop", "other"),
+    ("/planning/Add", "Add", "other"),
+    ("/factor/Mul", "Mul", "other"),
+]
+
+
+@pytest.mark.parametrize(("name", "operator", "expected"), GROUPED)
+def test_an_operator_goes_by_its_kind_and_else_by_its_module(name: str, operator: str, expected: str) -> None:
+    assert group(timing(name, operator)) == expected
+
+
+PRODUCTS = ["MatMul", "Gemm", "FusedMatMul", "FusedGemm", "QLinearMatMul", "MatMulInteger", "DynamicQuantizeMatMul", "MatMulNBits"]
+
+
+@pytest.mark.parametrize("operator", PRODUCTS)
+def test_a_product_by_a_weight_is_a_matrix_product_and_one_of_activations_attention(operator: str) -> None:
+    name = "/blocks.0/attn/qkv/MatMul"
+    assert group(timing(name, operator, weighted=True)) == "matrix products"
+    assert group(timing(name, operator, weighted=False)) == "attention"
+
+
+def test_every_group_an_operator_can_have_is_one_of_the_report() -> None:
+    assert set(GROUP_OF.values()) <= set(GROUPS)
+    assert {group(timing("x", op)) for op in [*GROUP_OF, *PRODUCTS, "Add"]} <= set(GROUPS)
+
+
+def test_layers_are_ranked_slowest_first_and_their_shares_add_up_to_one() -> None:
+    ranked = rank([timing("b", "Add", 30), timing("c", "Add", 60), timing("a", "Add", 10)])
+    assert [(layer.rank, layer.name) for layer in ranked] == [(1, "c"), (2, "b"), (3, "a")]
+    assert [layer.share for layer in ranked] == pytest.approx([0.6, 0.3, 0.1])
+    assert [layer.cumulative for layer in ranked] == pytest.approx([0.6, 0.9, 1.0])
+
+
+def test_equal_layers_come_in_the_order_of_their_names() -> None:
+    assert [layer.name for layer in rank([timing("b", "Add"), timing("a", "Add")])] == ["a", "b"]
+
+
+def test_layers_that_took_no_time_have_no_share_and_no_layers_no_rank() -> None:
+    assert [layer.share for layer in rank([timing("a", "Add", 0), timing("b", "Add", 0)])] == [0, 0]
+    assert rank([]) == ()
+
+
+def test_a_hundred_thousand_layers_add_up_too() -> None:
+    ranked = rank(timing(f"layer {i}", "Add", 1 + i % 7) for i in range(100_000))
+    assert ranked[-1].cumulative == pytest.approx(1)
+    assert ranked[-1].rank == 100_000
