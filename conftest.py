@@ -25,6 +25,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--preset", default="quick", help="which matrix of bench/presets.toml: quick (default) or full")
     for axis in AXES:
         group.addoption(f"--{axis}", metavar="LIST", help=HELP[axis])
+    group.addoption("--threads", type=int, metavar="N", help="CPU threads of one inference (default: the preset's, 1)")
     group.addoption("--results", default="results", metavar="DIR", help="where runs are recorded (default: results)")
     group.addoption("--cache", default=".trtbench/cache", metavar="DIR", help="where artefacts are kept (default: .trtbench/cache)")
 
@@ -32,7 +33,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Refuse what is misspelt before anything is collected."""
     try:
-        config.stash[CHOICE] = choose(config.getoption("--preset"), {axis: config.getoption(f"--{axis}") for axis in AXES})
+        given = {axis: config.getoption(f"--{axis}") for axis in AXES}
+        config.stash[CHOICE] = choose(config.getoption("--preset"), given, config.getoption("--threads"))
     except UserError as error:
         raise pytest.UsageError(str(error)) from None
 

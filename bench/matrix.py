@@ -87,8 +87,8 @@ def presets(path: Path = PRESETS) -> Mapping[str, Preset]:
         raise UserError(f"{path}: {error}; mend the preset") from error
 
 
-def choose(preset: str, given: Mapping[str, str | None]) -> Choice:
-    """The preset with the comma lists of `given` (axis -> text) in place of its own axes.
+def choose(preset: str, given: Mapping[str, str | None], threads: int | None = None) -> Choice:
+    """The preset with the comma lists of `given` (axis -> text), and `threads`, in place of its own.
 
     Raises UserError with the near match and the list for anything unknown.
     """
@@ -99,7 +99,9 @@ def choose(preset: str, given: Mapping[str, str | None]) -> Choice:
     replaced: dict[str, tuple[str, ...] | tuple[int, ...]] = {axis: values for axis, values in named.items() if axis != "batches"}
     if "batches" in named:
         replaced["batches"] = tuple(_batch(value) for value in named["batches"])
-    chosen = msgspec.structs.replace(known[preset], **replaced)
+    if threads is not None and not 1 <= threads <= 1024:
+        raise UserError(f"--threads: {threads} is not from 1 to 1024")
+    chosen = msgspec.structs.replace(known[preset], **replaced, threads=threads or known[preset].threads)
     _check_names(chosen)
     return Choice(chosen, tuple(named))
 

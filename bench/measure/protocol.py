@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from time import perf_counter
+from time import perf_counter, process_time
 from typing import TypeAlias
 
 import numpy as np
@@ -25,7 +25,8 @@ class Protocol:
     half a per cent or more (measured: docs/measuring.md). The first load is warmed up until its times settle, later
     ones for `rewarm_s`, enough to touch their memory. After each load, pairs of blocks, at least two, are timed
     for `load_s`; a block holds as many runs as fill `block_s`. It ends when the 95 % intervals of the median and
-    of the paired ratio are within +-`precision`, or `cap_s` after it began.
+    of the paired ratio are within +-`precision`, or `cap_s` after it began. Other work on the core is noted when it
+    took more than the share `others` of the timed seconds.
     """
 
     warmup_s: float = 0.2
@@ -37,6 +38,7 @@ class Protocol:
     loads: int = 5
     precision: float = 0.005
     cap_s: float = 3.0
+    others: float = 0.03
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +71,7 @@ def measure(sides: tuple[Load, Load], protocol: Protocol, phases: Phases) -> Sam
     """
     blocks: tuple[list[Block], list[Block]] = ([], [])
     loads: list[int] = []
-    settled, begin = True, perf_counter()
+    settled, begin, timed, computed = True, perf_counter(), 0.0, 0.0
     while True:
         with phases("warm-up"):
             calls = _load(sides, first=len(loads) % 2)
@@ -79,13 +81,17 @@ def measure(sides: tuple[Load, Load], protocol: Protocol, phases: Phases) -> Sam
                 else:
                     settled &= warm_up(call, protocol)
         with phases("measure"):
+            at, used = perf_counter(), process_time()
             loads.append(_pairs(calls, blocks, protocol))
+            timed, computed = timed + perf_counter() - at, computed + process_time() - used
         del calls
         if len(loads) >= protocol.loads and (_precise(blocks, loads, protocol) or perf_counter() - begin >= protocol.cap_s):
             break
     notes = [] if settled else [f"unsettled: medians still moved after {protocol.warmup_cap_s:g} s of warm-up"]
     if not _precise(blocks, loads, protocol):
         notes.append(f"stopped by the {protocol.cap_s:g} s cap before ±{protocol.precision * 100:g} % was reached")
+    if computed < (1 - protocol.others) * timed:
+        notes.append(f"busy: other work took {1 - computed / timed:.0%} of the core while it was timed")
     return Samples(tuple(blocks[0]), tuple(blocks[1]), tuple(loads), tuple(notes))
 
 

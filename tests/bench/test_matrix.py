@@ -88,6 +88,13 @@ def test_an_unknown_name_is_refused_with_the_list() -> None:
         chosen(passes="zzz")
 
 
+def test_threads_replace_those_of_the_preset() -> None:
+    assert choose("quick", {}).preset.threads == 1
+    assert choose("quick", {}, 2).preset.threads == 2
+    with pytest.raises(UserError, match="--threads: 0 is not from 1"):
+        choose("quick", {}, 0)
+
+
 def test_an_unknown_preset_is_refused_with_the_list() -> None:
     with pytest.raises(UserError, match="unknown preset 'quik': did you mean 'quick'"):
         choose("quik", {})

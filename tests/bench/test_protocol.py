@@ -14,7 +14,7 @@ class Machine:
     """A machine whose speed drifts: every run takes its cost times `drift` to the number of seconds gone."""
 
     def __init__(self, drift: float = 1.0) -> None:
-        self.now, self.drift = 0.0, drift
+        self.now, self.drift, self.stolen = 0.0, drift, 0.0
         self.log: list[str] = []
 
     def plan(self, name: str, cost_s: float) -> Call:
@@ -35,6 +35,7 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
     simulated = Machine()
     monkeypatch.setattr(clock, "perf_counter_ns", lambda: round(simulated.now * 1e9))
     monkeypatch.setattr(protocol, "perf_counter", lambda: simulated.now)
+    monkeypatch.setattr(protocol, "process_time", lambda: simulated.now * (1 - simulated.stolen))
     return simulated
 
 
@@ -94,6 +95,12 @@ def test_what_stopped_a_noisy_measurement_is_said(machine: Machine) -> None:
 
     samples = measure((load, load), Protocol(cap_s=4), Phases())
     assert [note.split(":")[0].split(" cap")[0] for note in samples.notes] == ["unsettled", "stopped by the 4 s"]
+
+
+@pytest.mark.parametrize(("stolen", "said"), [(0.02, []), (0.25, ["busy: other work took 25% of the core while it was timed"])])
+def test_other_work_on_the_core_is_noted(machine: Machine, stolen: float, said: list[str]) -> None:
+    machine.stolen = stolen
+    assert list(timed(machine, 0.02, 0.02).notes) == said
 
 
 def test_warm_up_lasts_its_time_even_when_the_first_runs_agree(machine: Machine) -> None:
