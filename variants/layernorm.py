@@ -111,4 +111,4 @@ def _trailing_axes(node: gs.Node) -> tuple[int, ...] | None:
     if rank is None and any(axis >= 0 for axis in axes):
         return None
     negative = sorted(axis if axis < 0 else axis - int(rank or 0) for axis in axes)
-    return tuple(negative) if negative and negative == list(range(-len(negative), 0)) else None
+    return tuple(negative) if negative == list(range(-len(negative), 0)) else None

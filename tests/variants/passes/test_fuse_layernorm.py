@@ -76,6 +76,13 @@ def test_a_decomposed_layernorm_becomes_one_node(form: str) -> None:
     equal_outputs(FUSED[form], after)
 
 
+def test_a_layernorm_is_found_where_shapes_are_not_known() -> None:
+    graph = of_unknown_shape()
+    after, rewrites = fuse_layernorm.run(graph)
+    assert rewrites == 1
+    equal_outputs(graph, after)
+
+
 def test_the_thirteen_layernorms_of_vit_digits_are_fused(vit: onnx.ModelProto) -> None:
     after, rewrites = fuse_layernorm.run(vit)
     assert rewrites == operators(after).count("LayerNormalization") == 13
@@ -125,6 +132,18 @@ def test_a_layernorm_whose_result_only_a_body_reads_is_fused() -> None:
     equal_outputs(graph, after)
 
 
+def of_unknown_shape(**constants: Any) -> onnx.ModelProto:
+    """A LayerNorm of what a computed shape made."""
+    nodes = [node("Shape", "x", "shape"), node("Reshape", "x shape", "h"), *Norm(source="h").nodes()]
+    return model(nodes, affine() | constants)
+
+
+def varied() -> onnx.ModelProto:
+    nodes = NORM.nodes()
+    nodes[3].attribute[0].ints[:] = [-2]
+    return model(nodes, affine())
+
+
 FIXED = (WIDTH, WIDTH)
 LEFT_ALONE = {
     "another axis than the last": layernorm(replace(NORM, axes=(1,))),
@@ -135,7 +154,13 @@ LEFT_ALONE = {
     "a scalar scale and bias": layernorm(scale=np.float32(2), bias=np.float32(1)),
     "a scale of one element": layernorm(scale=np.full(1, 2, np.float32), bias=np.ones(1, np.float32)),
     "a scale for each token too": layernorm(scale=np.ones((4, WIDTH), np.float32) * 2, bias=np.ones((4, WIDTH), np.float32)),
-    "scale and bias of two shapes": layernorm(scale=np.full(1, 2, np.float32)),
+    "a scale of one element beside a bias of all": layernorm(scale=np.full(1, 2, np.float32)),
+    "a bias of one element beside a scale of all": layernorm(bias=np.full(1, 2, np.float32)),
+    "a scale for each token where shapes are not known": of_unknown_shape(
+        scale=np.ones((4, WIDTH), np.float32), bias=np.ones((4, WIDTH), np.float32)
+    ),
+    "a scale of one element where shapes are not known": of_unknown_shape(scale=np.full(1, 2, np.float32), bias=np.ones(1, np.float32)),
+    "the variance over another axis": varied(),
     "a scale that widens one channel": model(Norm().nodes(), affine(), [value("x", ("batch", 4, 1))], [value("y", ("batch", 4, WIDTH))]),
     "an epsilon a channel": layernorm(shape=FIXED, epsilon=np.full((WIDTH, 1), 1e-5, np.float32)),
     "an epsilon that adds an axis": model(
@@ -172,6 +197,12 @@ def test_a_quotient_the_other_way_round_is_left_alone() -> None:
     nodes = NORM.nodes()
     nodes[6].input[:] = ["y_deviation", "y_c"]
     assert fuse_layernorm.run(model(nodes, affine()))[1] == 0
+
+
+def test_a_product_that_is_no_square_is_left_alone() -> None:
+    nodes = replace(NORM, square="Mul").nodes()
+    nodes[2].input[:] = ["y_c", "x"]
+    assert fuse_layernorm.run(model(nodes, {name: array for name, array in affine().items() if name != "two"}))[1] == 0
 
 
 def test_a_mean_of_something_else_is_left_alone() -> None:
@@ -271,6 +302,12 @@ def test_operators_of_another_domain_stay() -> None:
     after, rewrites = fuse_layernorm.run(graph)
     assert (rewrites, operators(after)) == (1, ["LayerNormalization", "Gelu"])
     equal_outputs(graph, after)
+
+
+def test_a_graph_with_nothing_to_fuse_need_not_be_raised() -> None:
+    graph = model([node("Relu", "x", "y")])
+    graph.graph.node[0].op_type = "NoSuchOperator"
+    assert fuse_layernorm.run(graph) == (graph, 0)
 
 
 def test_an_opset_that_cannot_be_raised_is_refused_with_the_next_action() -> None:
