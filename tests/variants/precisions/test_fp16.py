@@ -7,7 +7,7 @@ import onnx
 import pytest
 from onnx import TensorProto
 
-from tests.variants.graphs import Norm, affine, feeds, layernorm, model, node, operators, run, value
+from tests.variants.graphs import Norm, affine, feeds, layernorm, model, node, operators, run, small_graphs, value
 from variants.passes.fuse_layernorm import fuse_layernorm
 from variants.precisions import fp16 as module
 from variants.precisions.fp16 import fp16
@@ -113,3 +113,16 @@ def test_a_rounding_to_fp16_that_the_model_asks_for_stays() -> None:
     x = np.full((1, 4, 8), 0, np.float32) + np.linspace(1000, 1001, 8, dtype=np.float32)
     np.testing.assert_allclose(run(converted(graph), {"x": x})["y"], run(graph, {"x": x})["y"], atol=5e-3)
     assert np.abs(run(layernorm(), {"x": x})["y"] - run(graph, {"x": x})["y"]).max() > 0.05
+
+
+GRAPHS = small_graphs()
+
+
+@pytest.mark.parametrize("graph", GRAPHS)
+def test_graphs_of_every_kind_stay_valid_and_close(graph: str) -> None:
+    before = GRAPHS[graph]
+    after = converted(before)
+    for batch in (1, 3):
+        given = feeds(before, batch)
+        for name, array in run(before, given).items():
+            np.testing.assert_allclose(run(after, given)[name], array, rtol=5e-3, atol=1e-2)
