@@ -55,7 +55,7 @@ def _outermost(nodes: Iterable[_Event]) -> Iterator[_Event]:
     """
     end: dict[int, int] = {}
     last_written_first = list(nodes)[::-1]
-    for event in sorted(last_written_first, key=lambda event: (event.ts, -event.dur)):
+    for event in sorted(last_written_first, key=lambda event: event.ts):
         if event.ts < end.get(event.tid, -1):
             continue
         yield event
