@@ -111,6 +111,13 @@ def layernorm(norm: Norm | None = None, opset: int = 13, shape: Dims = SHAPE, **
     return model(norm.nodes(), {name: held[name] for name in held if name in used}, [value("x", shape)], [value("y", shape)], opset=opset)
 
 
+def with_nodes(
+    norm: Norm, *more: onnx.NodeProto, outputs: tuple[onnx.ValueInfoProto, ...] = (value("y"),), **constants: Any
+) -> onnx.ModelProto:
+    """A LayerNorm and what else reads of it."""
+    return model([*norm.nodes(), *more], affine() | constants, outputs=outputs)
+
+
 def loop(constants: Mapping[str, Any] | None = None) -> onnx.ModelProto:
     """y = x doubled three times, in a Loop."""
     inner = helper.make_graph(
@@ -160,6 +167,14 @@ def feeds(graph: onnx.ModelProto, batch: int, seed: int = 0) -> dict[str, Array]
     draw = np.random.default_rng(seed)
     shapes = {i.name: [d.dim_value or batch for d in i.type.tensor_type.shape.dim] for i in graph.graph.input}
     return {name: draw.normal(size=shape).astype(np.float32) for name, shape in shapes.items()}
+
+
+def equal_outputs(before: onnx.ModelProto, after: onnx.ModelProto, atol: float = 1e-5) -> None:
+    """Assert that both compute the same, at two batch sizes."""
+    for batch in (1, 3):
+        given = feeds(before, batch, seed=batch)
+        for name, array in run(before, given).items():
+            np.testing.assert_allclose(run(after, given)[name], array, 1e-4, atol)
 
 
 def operators(graph: onnx.ModelProto) -> list[str]:
