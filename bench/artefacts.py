@@ -63,11 +63,11 @@ class Artefacts:
         for name in case.passes:
             declared = discover("variants.passes", GraphPass)[name]
             graph = self._pass(declared, graph, phases)
-            steps.append(_step(declared, graph, declared.value.library))
+            steps.append(_step(declared, graph, declared.value.distribution))
         precision = discover("variants.precisions", Precision)[case.precision]
         ranges, calibration = self._ranges(precision, variant, graph, phases)
         graph = self._precision(precision, graph, ranges, calibration, phases)
-        steps.append(_step(precision, graph, precision.value.library))
+        steps.append(_step(precision, graph, precision.value.distribution))
         digests += [("calibration", calibration)] if calibration else []
         return Transformed(graph, tuple(steps), (*digests, ("graph", graph.sha256)))
 
@@ -109,7 +109,7 @@ class Artefacts:
         return [variant.name, variant.digest, sources(VARIANTS), library("torch"), str(variant.value.opset), *files]
 
     def _pass(self, declared: Declared[GraphPass], graph: Artefact[StepInfo], phases: Phases) -> Artefact[StepInfo]:
-        key = [graph.sha256, declared.name, declared.digest, sources(VARIANTS), library(declared.value.library or "onnx")]
+        key = [graph.sha256, declared.name, declared.digest, sources(VARIANTS), library(declared.value.distribution or "onnx")]
 
         def make(file: Path) -> StepInfo:
             model = onnx.load(graph.path)
@@ -141,7 +141,7 @@ class Artefacts:
     def _precision(
         self, declared: Declared[Precision], graph: Artefact[StepInfo], ranges: Ranges, calibration: str, phases: Phases
     ) -> Artefact[StepInfo]:
-        key = [graph.sha256, declared.name, declared.digest, calibration, sources(VARIANTS), library(declared.value.library or "onnx")]
+        key = [graph.sha256, declared.name, declared.digest, calibration, sources(VARIANTS), library(declared.value.distribution or "onnx")]
 
         def make(file: Path) -> StepInfo:
             model = onnx.load(graph.path)

@@ -35,9 +35,9 @@ def examine() -> Iterator[Finding]:
         yield Finding(f"backend {name}", build_only or "builds, runs and profiles", missing or "", needed=name == "onnxruntime")
     yield _module("torch", "exports the models and is the reference", "pip install torch==2.13.0", needed=True)
     for name, graph_pass in discover("variants.passes", GraphPass).items():
-        if graph_pass.value.library:
-            module = graph_pass.value.library.replace("-", "_")
-            yield _module(module, f"graph pass {name}", f"pip install {graph_pass.value.library}")
+        if graph_pass.value.distribution:
+            module = graph_pass.value.distribution.replace("-", "_")
+            yield _module(module, f"graph pass {name}", f"pip install {graph_pass.value.distribution}")
     no_gpu = "" if gpu() else "an NVIDIA driver and GPU, to time TensorRT engines"
     yield Finding("GPU", gpu() or "no NVIDIA driver: engines are built, not timed", no_gpu)
     found = next((path for name in BROWSERS if (path := shutil.which(name))), "")

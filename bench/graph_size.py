@@ -7,7 +7,7 @@ import math
 import onnx
 
 from reports.record import GraphSize
-from variants.precision import graphs
+from variants.graph import graphs
 
 
 def graph_size(model: onnx.ModelProto) -> GraphSize:

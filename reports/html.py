@@ -77,8 +77,7 @@ def parts(run: Run) -> tuple[Part, ...]:
     """Every section in its order; one with nothing to show has its sentence."""
     declared = sorted(discover("reports.sections", Section).values(), key=lambda found: (found.value.order, found.name))
     return tuple(
-        Part(found.name, found.value.title, found.label, found.value.blocks(run) or (Prose(found.value.empty),))
-        for found in declared
+        Part(found.name, found.value.title, found.label, found.value.blocks(run) or (Prose(found.value.empty),)) for found in declared
     )
 
 

@@ -16,11 +16,11 @@ from variants.graph import exported, graphs, with_shapes
 class GraphPass:
     """`run(model)` returns the new model and the number of rewrites; it may not change its argument.
 
-    `library` is the distribution that does the work; its version is part of the cache key.
+    `distribution` is the installed package that does the work; its version is part of the cache key.
     """
 
     run: Callable[[onnx.ModelProto], tuple[onnx.ModelProto, int]]
-    library: str = ""
+    distribution: str = ""
 
 
 def surgeon(rewrite: Callable[[gs.Graph], tuple[gs.Graph, int]]) -> GraphPass:
@@ -35,7 +35,7 @@ def surgeon(rewrite: Callable[[gs.Graph], tuple[gs.Graph, int]]) -> GraphPass:
     return GraphPass(run, "onnx-graphsurgeon")
 
 
-def cleaner(clean: Callable[[onnx.ModelProto], onnx.ModelProto], library: str) -> GraphPass:
+def cleaner(clean: Callable[[onnx.ModelProto], onnx.ModelProto], distribution: str) -> GraphPass:
     """A library's whole clean-up as one pass; its rewrites are the nodes that went or came, counted by operator type, bodies included."""
 
     def run(model: onnx.ModelProto) -> tuple[onnx.ModelProto, int]:
@@ -45,7 +45,7 @@ def cleaner(clean: Callable[[onnx.ModelProto], onnx.ModelProto], library: str) -
         now = _operators(after)
         return after, (before - now).total() + (now - before).total()
 
-    return GraphPass(run, library)
+    return GraphPass(run, distribution)
 
 
 def _put_inputs_back(before: onnx.GraphProto, after: onnx.GraphProto) -> None:

@@ -12,9 +12,6 @@ from variants.graph import graphs
 from variants.quantize import activations, insert_qdq
 from variants.variant import Tensors
 
-__all__ = ["Precision", "carries", "graphs", "int8"]
-
-
 MAKES = {("Cast", "to"), ("QuantizeLinear", "output_dtype")}
 """The attributes that name the element type a node makes."""
 
@@ -35,7 +32,7 @@ class Precision:
     max_drop: float
     why: str
     calibrate: Callable[[onnx.ModelProto, Tensors], Ranges] | None = None
-    library: str = ""
+    distribution: str = ""
 
 
 def int8(threshold: Threshold, why: str) -> Precision:
@@ -48,7 +45,7 @@ def int8(threshold: Threshold, why: str) -> Precision:
         max_drop=0.01,
         why=why,
         calibrate=lambda model, inputs: calibrate(model, activations(model), inputs, threshold),
-        library="onnx-graphsurgeon",
+        distribution="onnx-graphsurgeon",
     )
 
 

@@ -14,7 +14,7 @@ from variants.graph_pass import GraphPass
 from variants.models.vit_digits import vit_digits
 
 PASSES = discover("variants.passes", GraphPass)
-OURS = [name for name, declared in PASSES.items() if declared.value.library == "onnx-graphsurgeon"]
+OURS = [name for name, declared in PASSES.items() if declared.value.distribution == "onnx-graphsurgeon"]
 GRAPHS = small_graphs()
 RTOL, ATOL = 1e-4, 1e-5
 """Same arithmetic in another order: some hundred roundings of fp32 (6e-8 each)."""

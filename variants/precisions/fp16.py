@@ -75,5 +75,5 @@ fp16 = Precision(
     min_agreement=0.99,
     max_drop=0.005,
     why="11-bit mantissas round to about 66 dB an operation and some 15 dB are lost over a few dozen of them",
-    library="onnxruntime",
+    distribution="onnxruntime",
 )
