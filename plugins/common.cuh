@@ -7,6 +7,8 @@ typedef unsigned int u32;
 typedef unsigned long long u64;
 typedef long long i64;
 
+#define kInf __int_as_float(0x7f800000)
+
 #if defined(DTYPE_FP32)
 typedef float elem;
 #else
@@ -25,6 +27,10 @@ __device__ __forceinline__ float to_float(elem v) {
 #endif
 }
 
+#if !defined(DTYPE_FP32)
+__device__ __forceinline__ float to_float(float v) { return v; }
+#endif
+
 __device__ __forceinline__ elem from_float(float f) {
 #if defined(DTYPE_FP32)
   return f;
@@ -39,34 +45,34 @@ __device__ __forceinline__ elem from_float(float f) {
 #endif
 }
 
-// N elements that move as one access of N * sizeof(elem) bytes (16 at most).
-template <int N>
-struct __align__(N * sizeof(elem)) Pack {
-  elem e[N];
+// Count elements that move as one access of Count * sizeof(elem) bytes (16 at most).
+template <int Count>
+struct __align__(Count * sizeof(elem)) Pack {
+  elem e[Count];
 };
 
-template <int N>
-__device__ __forceinline__ Pack<N> load(const elem* p) {
-  return *reinterpret_cast<const Pack<N>*>(p);
+template <int Count>
+__device__ __forceinline__ Pack<Count> load(const elem* p) {
+  return *reinterpret_cast<const Pack<Count>*>(p);
 }
 
-template <int N>
-__device__ __forceinline__ void store(elem* p, const Pack<N>& v) {
-  *reinterpret_cast<Pack<N>*>(p) = v;
+template <int Count>
+__device__ __forceinline__ void store(elem* p, const Pack<Count>& v) {
+  *reinterpret_cast<Pack<Count>*>(p) = v;
 }
 
-// Sum over aligned groups of LANES (a power of two up to 32) neighbouring lanes.
-template <int LANES>
+// Sum over aligned groups of Lanes (a power of two up to 32) neighbouring lanes.
+template <int Lanes>
 __device__ __forceinline__ float lanes_sum(float v) {
 #pragma unroll
-  for (int d = LANES / 2; d > 0; d /= 2) v += __shfl_xor_sync(0xffffffffu, v, d);
+  for (int d = Lanes / 2; d > 0; d /= 2) v += __shfl_xor_sync(0xffffffffu, v, d);
   return v;
 }
 
-template <int LANES>
+template <int Lanes>
 __device__ __forceinline__ float lanes_max(float v) {
 #pragma unroll
-  for (int d = LANES / 2; d > 0; d /= 2) v = fmaxf(v, __shfl_xor_sync(0xffffffffu, v, d));
+  for (int d = Lanes / 2; d > 0; d /= 2) v = fmaxf(v, __shfl_xor_sync(0xffffffffu, v, d));
   return v;
 }
 
@@ -82,4 +88,22 @@ __device__ __forceinline__ void pdl_go() {
 #if __CUDA_ARCH__ >= 900
   asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
 #endif
+}
+
+// 16, 8, 4 or 2 bytes that are read once: they pass L1 by. Not the non-coherent path, which does
+// not promise to see what a kernel that is still finishing (programmatic launch) writes.
+template <int Count>
+__device__ __forceinline__ Pack<Count> load_once(const elem* p) {
+  Pack<Count> v;
+  if constexpr (sizeof(v) == 16) {
+    u32* w = reinterpret_cast<u32*>(&v);
+    asm volatile("ld.global.L1::no_allocate.v4.u32 {%0,%1,%2,%3}, [%4];"
+                 : "=r"(w[0]), "=r"(w[1]), "=r"(w[2]), "=r"(w[3]) : "l"(p));
+  } else if constexpr (sizeof(v) == 8) {
+    u32* w = reinterpret_cast<u32*>(&v);
+    asm volatile("ld.global.L1::no_allocate.v2.u32 {%0,%1}, [%2];" : "=r"(w[0]), "=r"(w[1]) : "l"(p));
+  } else {
+    v = load<Count>(p);
+  }
+  return v;
 }

@@ -182,6 +182,7 @@ class _Block:
             steps=steps if isinstance(steps, tuple) else (steps,),
             workspace=self.workspace,
             weak=self.weak,
+            feature=str(self.names.get("feature", "")),
         )
 
     def assigned(self, name: str) -> ast.expr:

@@ -161,6 +161,7 @@ class Plan:
     steps: tuple[Step, ...]
     workspace: Mapping[str, int]
     weak: Mapping[str, str]
+    feature: str = ""
 
     def named(self, **changes: Any) -> Plan:
         """The same plan with some fields changed."""

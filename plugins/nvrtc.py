@@ -104,7 +104,7 @@ def _options(plan: Plan, gpu: Gpu) -> list[str]:
         **{k: int(v) if isinstance(v, bool) else v for k, v in plan.macros.items()},
     }
     return [
-        f"--gpu-architecture={gpu.arch}",
+        f"--gpu-architecture={gpu.arch}{plan.feature}",
         "--std=c++17",
         "--ptxas-options=-v",
         "--device-as-default-execution-space",

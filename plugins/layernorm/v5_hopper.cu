@@ -1,0 +1,62 @@
+// v5: every load of a thread is in flight before the first use, the row stays in registers, the
+// warps' moments meet once in shared memory, and the start overlaps the previous kernel's end.
+// Source: own; T. F. Chan et al. 1979 for the moments, CUDA programmatic dependent launch.
+/* launch
+require(cols <= 16384, "at most 16,384 columns")
+VEC = vector(cols)
+PACKS = cols // VEC
+LANES = min(32, pow2(PACKS)) if PACKS <= 192 else min(1024, 32 * cdiv(PACKS, 32 * 2))
+ROWS = 1
+BLOCK = LANES * max(1, 128 // LANES)
+GROUPS = BLOCK // LANES
+EARLY = cdiv(PACKS, LANES) * ROWS <= 4     # weights before the reduction: latency against registers
+grid = cdiv(rows, GROUPS * ROWS)
+block = BLOCK
+pdl = True
+*/
+#include "moments.cuh"
+
+extern "C" __global__ void __launch_bounds__(BLOCK) ENTRY(
+    const elem* x,
+#if AFFINE
+    const elem* gamma, const elem* beta,
+#endif
+    int rows, int cols, elem* y) {
+  const int lane = threadIdx.x % LANES, team = threadIdx.x / LANES;
+  const i64 first = ((i64)blockIdx.x * GROUPS + team) * ROWS;
+  const i64 start = first * (PACKS * VEC) + lane * VEC;
+  Pack<VEC> kept[ROWS][CHUNKS];
+  pdl_go();
+  pdl_wait();
+#pragma unroll
+  for (int r = 0; r < ROWS; ++r)
+#pragma unroll
+    for (int k = 0; k < CHUNKS; ++k)
+      if (first + r < rows && holds(k, lane))
+        kept[r][k] = load_once<VEC>(x + start + (r * PACKS + k * LANES) * VEC);
+  Pack<VEC> g[CHUNKS], b[CHUNKS];
+#if AFFINE && EARLY
+  load_weights(gamma, beta, lane, g, b);
+#endif
+  float2 moments[ROWS];
+  row_moments(kept, lane, team, moments);
+#if AFFINE && !EARLY
+  load_weights(gamma, beta, lane, g, b);
+#endif
+#pragma unroll
+  for (int r = 0; r < ROWS; ++r)
+#pragma unroll
+    for (int k = 0; k < CHUNKS; ++k)
+      if (first + r < rows && holds(k, lane)) {
+        Pack<VEC> out;
+#pragma unroll
+        for (int i = 0; i < VEC; ++i) {
+          float v = (to_float(kept[r][k].e[i]) - moments[r].x) * moments[r].y;
+#if AFFINE
+          v = v * to_float(g[k].e[i]) + to_float(b[k].e[i]);
+#endif
+          out.e[i] = from_float(v);
+        }
+        store<VEC>(y + start + (r * PACKS + k * LANES) * VEC, out);
+      }
+}

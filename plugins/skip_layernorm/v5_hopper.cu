@@ -1,0 +1,83 @@
+// v5: LayerNorm v5 over x + bias + residual: both streams in flight before the first use, the sum
+// in float32 registers, the weights fetched while the rows are reduced.
+// Source: own; T. F. Chan et al. 1979 for the moments, CUDA programmatic dependent launch.
+/* launch
+require(cols <= 16384, "at most 16,384 columns")
+VEC = vector(cols)
+PACKS = cols // VEC
+LANES = min(32, pow2(PACKS)) if PACKS <= 192 else min(1024, 32 * cdiv(PACKS, 32 * 2))
+ROWS = 1
+BLOCK = LANES * max(1, 128 // LANES)
+GROUPS = BLOCK // LANES
+EARLY = cdiv(PACKS, LANES) * ROWS <= 2
+grid = cdiv(rows, GROUPS * ROWS)
+block = BLOCK
+pdl = True
+*/
+#include "moments.cuh"
+
+struct Wide { float e[VEC]; };
+
+extern "C" __global__ void __launch_bounds__(BLOCK) ENTRY(
+    const elem* x, const elem* residual, const elem* bias, const elem* gamma, const elem* beta,
+    int rows, int cols, elem* y
+#if KEEP
+    , elem* total
+#endif
+) {
+  const int lane = threadIdx.x % LANES, team = threadIdx.x / LANES;
+  const i64 first = ((i64)blockIdx.x * GROUPS + team) * ROWS;
+  const i64 start = first * (PACKS * VEC) + lane * VEC;
+  Pack<VEC> a[ROWS][CHUNKS], b[ROWS][CHUNKS], c[CHUNKS];
+  pdl_go();
+  pdl_wait();
+#pragma unroll
+  for (int r = 0; r < ROWS; ++r)
+#pragma unroll
+    for (int k = 0; k < CHUNKS; ++k)
+      if (first + r < rows && holds(k, lane)) {
+        a[r][k] = load_once<VEC>(x + start + (r * PACKS + k * LANES) * VEC);
+        b[r][k] = load_once<VEC>(residual + start + (r * PACKS + k * LANES) * VEC);
+      }
+#pragma unroll
+  for (int k = 0; k < CHUNKS; ++k)
+    if (holds(k, lane)) c[k] = load<VEC>(bias + (k * LANES + lane) * VEC);
+  Pack<VEC> scale[CHUNKS], shift[CHUNKS];
+#if EARLY
+  load_weights(gamma, beta, lane, scale, shift);
+#endif
+  Wide kept[ROWS][CHUNKS];
+#pragma unroll
+  for (int r = 0; r < ROWS; ++r)
+#pragma unroll
+    for (int k = 0; k < CHUNKS; ++k)
+      if (first + r < rows && holds(k, lane)) {
+        Pack<VEC> out;
+#pragma unroll
+        for (int i = 0; i < VEC; ++i) {
+          kept[r][k].e[i] = to_float(a[r][k].e[i]) + to_float(c[k].e[i]) + to_float(b[r][k].e[i]);
+          out.e[i] = from_float(kept[r][k].e[i]);
+        }
+#if KEEP
+        store<VEC>(total + start + (r * PACKS + k * LANES) * VEC, out);
+#endif
+      }
+  float2 moments[ROWS];
+  row_moments(kept, lane, team, moments);
+#if !EARLY
+  load_weights(gamma, beta, lane, scale, shift);
+#endif
+#pragma unroll
+  for (int r = 0; r < ROWS; ++r)
+#pragma unroll
+    for (int k = 0; k < CHUNKS; ++k)
+      if (first + r < rows && holds(k, lane)) {
+        Pack<VEC> out;
+#pragma unroll
+        for (int i = 0; i < VEC; ++i) {
+          const float v = (kept[r][k].e[i] - moments[r].x) * moments[r].y;
+          out.e[i] = from_float(v * to_float(scale[k].e[i]) + to_float(shift[k].e[i]));
+        }
+        store<VEC>(y + start + (r * PACKS + k * LANES) * VEC, out);
+      }
+}
