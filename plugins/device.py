@@ -129,6 +129,8 @@ class Loaded:
         `matmul` runs a library product for versions that ask for one. `pdl` overrides whether the
         kernel may start before its predecessor ends.
         """
+        if 0 in self.plan.problem.dims.values():
+            return  # nothing to write, and a grid of zero is refused
         for step in self.plan.steps:
             if step.op == "launch":
                 self._launch(

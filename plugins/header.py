@@ -135,7 +135,7 @@ class _Block:
             "vector": self._vector,
             "occupancy": self._occupancy,
             "require": self._require,
-            "weak": self.weak.__setitem__,
+            "weak": self._weak,
             "workspace": self.workspace.__setitem__,
             "launch": lambda *names: Step("launch", names),
             "matmul": lambda *names: Step("matmul", names),
@@ -243,6 +243,10 @@ class _Block:
     def _occupancy(self, *sizes: int) -> int:
         self.width = len(sizes)
         return sizes[min(self.pick, len(sizes) - 1)]
+
+    def _weak(self, input_class: str, reason: str, applies: bool = True) -> None:
+        if applies:
+            self.weak[input_class] = reason
 
     def _require(self, holds: bool, reason: str) -> None:
         if not holds:

@@ -106,6 +106,10 @@ class Family:
             else {outs[0].name: got}
         )
 
+    def tolerance(self, dtype: str, input_class: str) -> Tolerance:
+        """The tolerance of `dtype/input_class` where there is one, else of the dtype."""
+        return self.tolerances.get(f"{dtype}/{input_class}", self.tolerances[dtype])
+
     def bytes_moved(self, problem: Problem) -> int:
         """Fewest bytes through device memory: each input read once, each output written once."""
         every = self.tensors(self.inputs + self.outputs, problem)

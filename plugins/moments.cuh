@@ -32,16 +32,16 @@ __device__ __forceinline__ float warp_count(int w) {
   return packs * VEC;
 }
 
-// Mean and, about it, the sum of squares over the lanes of one warp that share a row.
+// Mean minus `shift` and, about the mean, the sum of squares over a warp's lanes that share a row.
 template <typename Kept>
-__device__ __forceinline__ float2 warp_moments(const Kept* kept, int lane) {
+__device__ __forceinline__ float2 warp_moments(const Kept* kept, int lane, float shift) {
   const float count = LANES <= 32 ? float(PACKS * VEC) : fmaxf(warp_count(lane / 32), 1);
   float sum = 0;
 #pragma unroll
   for (int k = 0; k < CHUNKS; ++k)
     if (holds(k, lane))
 #pragma unroll
-      for (int i = 0; i < VEC; ++i) sum += to_float(kept[k].e[i]);
+      for (int i = 0; i < VEC; ++i) sum += to_float(kept[k].e[i]) - shift;
   const float mean = lanes_sum<TEAM>(sum) / count;
   float squares = 0;
 #pragma unroll
@@ -49,19 +49,21 @@ __device__ __forceinline__ float2 warp_moments(const Kept* kept, int lane) {
     if (holds(k, lane))
 #pragma unroll
       for (int i = 0; i < VEC; ++i) {
-        const float d = to_float(kept[k].e[i]) - mean;
+        const float d = (to_float(kept[k].e[i]) - shift) - mean;
         squares += d * d;
       }
   return make_float2(mean, lanes_sum<TEAM>(squares));
 }
 
-// (mean, 1 / sqrt(variance + EPS)) of each of a thread's ROWS rows. A barrier when LANES > 32.
+// (mean - shift, 1 / sqrt(variance + EPS)) of each of a thread's ROWS rows; a barrier if LANES > 32.
+// `shift` is the row's first element: what the row shares is subtracted before it costs digits, and
+// an outlier there inflates the deviation by more than the digits it costs.
 template <typename Kept>
-__device__ __forceinline__ void row_moments(const Kept (*kept)[CHUNKS], int lane, int team, float2* out) {
+__device__ __forceinline__ void row_moments(const Kept (*kept)[CHUNKS], const float* shift, int lane, int team, float2* out) {
 #if LANES <= 32
 #pragma unroll
   for (int r = 0; r < ROWS; ++r) {
-    const float2 m = warp_moments(kept[r], lane);
+    const float2 m = warp_moments(kept[r], lane, shift[r]);
     out[r] = make_float2(m.x, rsqrtf(m.y * (1.0f / (PACKS * VEC)) + EPS));
   }
 #else
@@ -70,7 +72,7 @@ __device__ __forceinline__ void row_moments(const Kept (*kept)[CHUNKS], int lane
   __shared__ float2 part[GROUPS][ROWS][WARPS];
 #pragma unroll
   for (int r = 0; r < ROWS; ++r) {
-    const float2 m = warp_moments(kept[r], lane);
+    const float2 m = warp_moments(kept[r], lane, shift[r]);
     if (lane % 32 == 0) part[team][r][lane / 32] = m;
   }
   __syncthreads();

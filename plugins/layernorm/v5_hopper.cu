@@ -26,6 +26,7 @@ extern "C" __global__ void __launch_bounds__(BLOCK) ENTRY(
   const i64 first = ((i64)blockIdx.x * GROUPS + team) * ROWS;
   const i64 start = first * (PACKS * VEC) + lane * VEC;
   Pack<VEC> kept[ROWS][CHUNKS];
+  float shift[ROWS];
   pdl_go();
   pdl_wait();
 #pragma unroll
@@ -34,12 +35,14 @@ extern "C" __global__ void __launch_bounds__(BLOCK) ENTRY(
     for (int k = 0; k < CHUNKS; ++k)
       if (first + r < rows && holds(k, lane))
         kept[r][k] = load_once<VEC>(x + start + (r * PACKS + k * LANES) * VEC);
+#pragma unroll
+  for (int r = 0; r < ROWS; ++r) shift[r] = first + r < rows ? to_float(x[(first + r) * (PACKS * VEC)]) : 0;
   Pack<VEC> g[CHUNKS], b[CHUNKS];
 #if AFFINE && EARLY
   load_weights(gamma, beta, lane, g, b);
 #endif
   float2 moments[ROWS];
-  row_moments(kept, lane, team, moments);
+  row_moments(kept, shift, lane, team, moments);
 #if AFFINE && !EARLY
   load_weights(gamma, beta, lane, g, b);
 #endif
@@ -51,7 +54,7 @@ extern "C" __global__ void __launch_bounds__(BLOCK) ENTRY(
         Pack<VEC> out;
 #pragma unroll
         for (int i = 0; i < VEC; ++i) {
-          float v = (to_float(kept[r][k].e[i]) - moments[r].x) * moments[r].y;
+          float v = ((to_float(kept[r][k].e[i]) - shift[r]) - moments[r].x) * moments[r].y;
 #if AFFINE
           v = v * to_float(g[k].e[i]) + to_float(b[k].e[i]);
 #endif

@@ -42,10 +42,16 @@ extern "C" __global__ void __launch_bounds__(BLOCK) ENTRY(
 #pragma unroll
   for (int k = 0; k < CHUNKS; ++k)
     if (holds(k, lane)) c[k] = load<VEC>(bias + (k * LANES + lane) * VEC);
-  Pack<VEC> scale[CHUNKS], shift[CHUNKS];
+  Pack<VEC> g[CHUNKS], h[CHUNKS];
 #if EARLY
-  load_weights(gamma, beta, lane, scale, shift);
+  load_weights(gamma, beta, lane, g, h);
 #endif
+  float shift[ROWS];
+#pragma unroll
+  for (int r = 0; r < ROWS; ++r) {
+    const i64 at = first + r < rows ? (first + r) * (PACKS * VEC) : 0;
+    shift[r] = to_float(x[at]) + to_float(bias[0]) + to_float(residual[at]);
+  }
   Wide kept[ROWS][CHUNKS];
 #pragma unroll
   for (int r = 0; r < ROWS; ++r)
@@ -63,9 +69,9 @@ extern "C" __global__ void __launch_bounds__(BLOCK) ENTRY(
 #endif
       }
   float2 moments[ROWS];
-  row_moments(kept, lane, team, moments);
+  row_moments(kept, shift, lane, team, moments);
 #if !EARLY
-  load_weights(gamma, beta, lane, scale, shift);
+  load_weights(gamma, beta, lane, g, h);
 #endif
 #pragma unroll
   for (int r = 0; r < ROWS; ++r)
@@ -75,8 +81,8 @@ extern "C" __global__ void __launch_bounds__(BLOCK) ENTRY(
         Pack<VEC> out;
 #pragma unroll
         for (int i = 0; i < VEC; ++i) {
-          const float v = (kept[r][k].e[i] - moments[r].x) * moments[r].y;
-          out.e[i] = from_float(v * to_float(scale[k].e[i]) + to_float(shift[k].e[i]));
+          const float v = ((kept[r][k].e[i] - shift[r]) - moments[r].x) * moments[r].y;
+          out.e[i] = from_float(v * to_float(g[k].e[i]) + to_float(h[k].e[i]));
         }
         store<VEC>(y + start + (r * PACKS + k * LANES) * VEC, out);
       }
