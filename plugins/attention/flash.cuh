@@ -167,6 +167,7 @@ __device__ __forceinline__ void attend(const elem* q, const elem* k, const elem*
   const u32 ring = (u32)__cvta_generic_to_shared(shared) + team * SLOTS * TILE_BYTES;
   float* hide = reinterpret_cast<float*>(shared + SPLIT * SLOTS * TILE_BYTES);
   k += start, v += start;
+  pdl_go();
   pdl_wait();
   // Group i is values i - 1 and keys i: what the products between two barriers read.
   auto group = [&](int i) {
@@ -192,7 +193,7 @@ __device__ __forceinline__ void attend(const elem* q, const elem* k, const elem*
     asm volatile("cp.async.wait_group %0;" ::"n"(STAGES - 2) : "memory");
     Product::visible();
     meet(team);
-    if (i > 0) group(i + STAGES - 1);
+    group(i + STAGES - 1);
   };
   float s[SCORES], out[32];
   u32 p[SCORES / 2];
@@ -200,9 +201,9 @@ __device__ __forceinline__ void attend(const elem* q, const elem* k, const elem*
 #pragma unroll
   for (int j = 0; j < 32; ++j) out[j] = 0;
   if (mine > 0) {
-    // STAGES groups are under way here and one at a time follows: the wait below leaves the same number open.
-    ready(0);
-    asm volatile("cp.async.commit_group;");
+    asm volatile("cp.async.wait_group %0;" ::"n"(STAGES - 1) : "memory");
+    Product::visible();
+    meet(team);
     Product::start();
     Product::scores(s, a, ring);
     Product::finish(s, out);
@@ -222,8 +223,6 @@ __device__ __forceinline__ void attend(const elem* q, const elem* k, const elem*
     Product::values(out, p, ring + (2 * mine - 1) % SLOTS * TILE_BYTES);
     Product::finish(s, out);
   }
-  pdl_go();
-  asm volatile("cp.async.wait_all;" ::: "memory");
 #pragma unroll
   for (int r = 0; r < 2; ++r) rows.sum[r] = lanes_sum<4>(rows.sum[r]);
   if (SPLIT > 1) merge(reinterpret_cast<float*>(shared), out, rows, team, thread);

@@ -1,0 +1,63 @@
+// v3 hopper: v2 with wgmma: a warpgroup multiplies 64 queries by a whole tile of keys, and the
+// product with the values runs on while the next scores are computed.
+// Source: own; J. Shah et al. 2024, "FlashAttention-3" (arXiv 2407.08608) for the instruction choice.
+/* launch
+require(dtype != "fp32", "tensor cores multiply fp16 and bf16; use v1_unfused for fp32")
+require(width == 64, "the head size is 64")
+require(align >= 16, "tiles are copied in 16-byte pieces, so pointers must be multiples of 16")
+require(arch == 90, "wgmma exists on sm_90 alone; use v2_fused")
+feature = "a"
+KEYS = 64
+WARPS = 8
+SPLIT = 1
+SLOTS = 6
+BLOCKS = 2
+shared = SPLIT * SLOTS * KEYS * 128 + (4 * KEYS * cdiv(seq, KEYS) if masked else 0)
+grid = (cdiv(seq, 16 * WARPS), batch * heads)
+block = 32 * WARPS * SPLIT
+pdl = True
+*/
+#include "flash.cuh"
+#include "wgmma.cuh"
+
+// Shared-memory matrix descriptor: 128-byte swizzle (1 << 62), 1,024 bytes from one group of eight
+// rows to the next. The second stride is not read for tiles one swizzle wide.
+__device__ __forceinline__ u64 tile(u32 address) {
+  return (u64)1 << 62 | (u64)(1024 >> 4) << 32 | (u64)(1024 >> 4) << 16 | (address & 0x3ffff) >> 4;
+}
+
+struct Warpgroup {
+  static __device__ __forceinline__ void visible() { asm volatile("fence.proxy.async.shared::cta;" ::: "memory"); }
+  static __device__ __forceinline__ void start() { asm volatile("wgmma.fence.sync.aligned;" ::: "memory"); }
+  static __device__ __forceinline__ void finish(float (&s)[SCORES], float (&out)[32]) {
+    asm volatile("wgmma.commit_group.sync.aligned;\n wgmma.wait_group.sync.aligned 0;" ::: "memory");
+    // The results count as written here, so that no use of them moves above the wait.
+#pragma unroll
+    for (int j = 0; j < SCORES; ++j) asm volatile("" : "+f"(s[j])::"memory");
+#pragma unroll
+    for (int j = 0; j < 32; ++j) asm volatile("" : "+f"(out[j])::"memory");
+  }
+  static __device__ __forceinline__ void scores(float (&s)[SCORES], const u32 (&q)[4][4], u32 keys) {
+    const u64 right = tile(keys);
+    WGMMA_SCORES(s, q[0], right, 0);
+#pragma unroll
+    for (int c = 1; c < 4; ++c) WGMMA_SCORES(s, q[c], right + c * 2, 1);
+  }
+  static __device__ __forceinline__ void values(float (&out)[32], const u32 (&p)[SCORES / 2], u32 values) {
+    const u64 right = tile(values);
+#pragma unroll
+    for (int c = 0; c < KEYS / 16; ++c) WGMMA_VALUES(out, (p + 4 * c), right + c * 128, 1);
+  }
+};
+
+extern "C" __global__ void __launch_bounds__(TEAM* SPLIT, BLOCKS)
+    ENTRY(const elem* q, const elem* k, const elem* v,
+#if MASKED
+          const elem* mask,
+#endif
+          int batch, int heads, int seq, int width, elem* y) {
+#if !MASKED
+  const elem* mask = nullptr;
+#endif
+  attend<Warpgroup>(q, k, v, mask, heads, seq, y);
+}
