@@ -107,6 +107,7 @@ def _options(plan: Plan, gpu: Gpu) -> list[str]:
         f"--gpu-architecture={gpu.arch}{plan.feature}",
         "--std=c++17",
         "--ptxas-options=-v",
+        "--no-cache",  # NVRTC's own cache gives code without ptxas's report
         "--device-as-default-execution-space",
         *[f"-I{p}" for p in (_HERE, plan.kernel.path.parent, *_cuda_includes())],
         *[f"-D{k}={v}" for k, v in defines.items()],

@@ -67,7 +67,7 @@ def time_row(
     l2 = torch.cuda.get_device_properties(0).L2_cache_size
     sets = max(2, math.ceil(protocol.cold * l2 / moved))
     tensors = buffers(family, problem, sets)
-    floor = copies(problem, moved, sets)
+    floor = copies(problem, family, sets)
     launches = sets * max(
         1, math.ceil(protocol.graph_ms * 1e3 / _rough_us(floor, sets) / sets)
     )
