@@ -97,7 +97,7 @@ class Device:
         function = self.call(
             "cuModuleGetFunction", module, ready.compiled.entry.encode()
         )
-        if ready.plan.shared > 48 * 1024:
+        if ready.plan.shared + ready.compiled.shared > 48 * 1024:
             kind = self.driver.CUfunction_attribute
             most = kind.CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
             self.call("cuFuncSetAttribute", function, most, ready.plan.shared)

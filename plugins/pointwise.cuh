@@ -27,7 +27,7 @@ __device__ __forceinline__ void map_packs(const elem* x, int count, elem* y, F f
     if (first + u * BLOCK < packs) {
 #pragma unroll
       for (int i = 0; i < VEC; ++i) kept[u].e[i] = from_float(f(to_float(kept[u].e[i])));
-      store<VEC>(y + (first + u * BLOCK) * VEC, kept[u]);
+      store_once<VEC>(y + (first + u * BLOCK) * VEC, kept[u]);
     }
   const i64 tail = (i64)packs * VEC + threadIdx.x;
   if (blockIdx.x == 0 && tail < count) y[tail] = from_float(f(to_float(x[tail])));

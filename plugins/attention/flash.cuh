@@ -31,16 +31,44 @@ __device__ __forceinline__ u32 pair(float low, float high) {
 
 __device__ __forceinline__ u32 swizzled(int row, int piece) { return row * 128 + ((piece ^ (row & 7)) << 4); }
 
-// One tile of keys or values on its way to shared memory; rows past the end become zeros.
-__device__ __forceinline__ void fetch(u32 slot, const elem* from, int first, int seq, int thread) {
+// Where a team's next tile of keys, or of values, comes from and goes to: both move by constants.
+struct Tiles {
+  const elem* from;   // this thread's 16 bytes of the tile's first row that it copies
+  const elem* valid;  // any address that may be read
+  int left;           // rows from the tile's first to the end of the sequence
+  u32 slot;           // offset of the tile in the ring
+
+  __device__ __forceinline__ void advance() {
+    from += SPLIT * KEYS * 64;
+    left -= SPLIT * KEYS;
+    next(slot);
+  }
+  // Keys and values take turns, so each moves on by two slots.
+  static __device__ __forceinline__ void next(u32& slot) {
+    slot += 2 * TILE_BYTES;
+    if (slot >= SLOTS * TILE_BYTES) slot -= SLOTS * TILE_BYTES;
+  }
+};
+
+// One tile on its way to shared memory; rows past the end become zeros. A thread copies the same
+// 16-byte column of every RISE-th row, so that its addresses differ by constants.
+constexpr int RISE = TEAM / 8;
+__device__ __forceinline__ void fetch(u32 ring, const Tiles& t, int thread) {
+  const int line = thread / 8, column = thread % 8;
+  const u32 target = ring + t.slot + swizzled(line, column);
+  const u32 flip = ring + t.slot + swizzled(line + RISE, column) - RISE * 128;
 #pragma unroll
-  for (int c = 0; c < KEYS * 8; c += TEAM) {
-    const int piece = c + thread, row = piece / 8;
-    if (KEYS * 8 % TEAM && piece >= KEYS * 8) break;
-    const int key = first + row, bytes = key < seq ? 16 : 0;
-    const elem* source = from + (i64)(key < seq ? key : 0) * 64 + piece % 8 * 8;
-    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(slot + swizzled(row, piece % 8)), "l"(source),
-                 "r"(bytes));
+  for (int row = 0; row < KEYS; row += RISE) {
+    if (KEYS % RISE && row + line >= KEYS) break;
+    // Fewer than eight rows at a time: every other step meets the other half of the exchange.
+    const u32 to = (RISE % 8 && row / RISE % 2 ? flip : target) + row * 128;
+    if (t.left >= KEYS) {
+      asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(to), "l"(t.from + row * 64));
+    } else {
+      const bool here = row + line < t.left;
+      asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(to), "l"(here ? t.from + row * 64 : t.valid),
+                   "r"(here ? 16 : 0));
+    }
   }
 }
 
@@ -75,14 +103,31 @@ __device__ __forceinline__ void soften(float (&s)[SCORES], u32 (&p)[SCORES / 2],
       if (j / 4 * 8 + column + (j & 1) >= left) s[j] = -kInf;
   constexpr float unit = SCALE * LOG2E;
 #endif
+  float most[2];
 #pragma unroll
   for (int r = 0; r < 2; ++r) {
-    float most = rows.most[r];
+    most[r] = fmaxf(s[2 * r], s[2 * r + 1]);
 #pragma unroll
-    for (int j = 0; j < SCORES; j += 4) most = fmaxf(most, fmaxf(s[j + 2 * r], s[j + 2 * r + 1]));
-    most = lanes_max<4>(most);
-    const float base = most == -kInf ? 0 : most * unit;
-    const float shrink = power(fmaf(rows.most[r], unit, -base));
+    for (int j = 4; j < SCORES; j += 4) most[r] = fmaxf(most[r], fmaxf(s[j + 2 * r], s[j + 2 * r + 1]));
+    most[r] = fmaxf(rows.most[r], lanes_max<4>(most[r]));
+  }
+  // A maximum that grew by less than 2^SLACK is not worth rescaling for: the quotient cancels any
+  // common factor, and 2^8 times a probability still fits fp16. (J. Shah et al., FlashAttention-4.)
+  constexpr float SLACK = 8;
+  const bool grew = (most[0] - rows.most[0]) * unit > SLACK || (most[1] - rows.most[1]) * unit > SLACK;
+  if (__any_sync(0xffffffffu, grew)) {
+#pragma unroll
+    for (int r = 0; r < 2; ++r) {
+      const float shrink = power((rows.most[r] - (most[r] == -kInf ? 0 : most[r])) * unit);
+      rows.sum[r] *= shrink;
+      rows.most[r] = most[r];
+#pragma unroll
+      for (int j = 0; j < 32; j += 4) out[j + 2 * r] *= shrink, out[j + 2 * r + 1] *= shrink;
+    }
+  }
+#pragma unroll
+  for (int r = 0; r < 2; ++r) {
+    const float base = rows.most[r] == -kInf ? 0 : rows.most[r] * unit;
     float sum = 0, odd = 0;
 #pragma unroll
     for (int j = 0; j < SCORES; j += 4) {
@@ -90,10 +135,7 @@ __device__ __forceinline__ void soften(float (&s)[SCORES], u32 (&p)[SCORES / 2],
       sum += a, odd += b;
       p[j / 2 + r] = pair(a, b);
     }
-    rows.sum[r] = fmaf(rows.sum[r], shrink, sum + odd);
-    rows.most[r] = most;
-#pragma unroll
-    for (int j = 0; j < 32; j += 4) out[j + 2 * r] *= shrink, out[j + 2 * r + 1] *= shrink;
+    rows.sum[r] += sum + odd;
   }
 }
 
@@ -162,21 +204,21 @@ __device__ __forceinline__ void attend(const elem* q, const elem* k, const elem*
   extern __shared__ __align__(1024) unsigned char shared[];
   const int team = threadIdx.x / TEAM, thread = threadIdx.x % TEAM, lane = threadIdx.x % 32;
   const i64 start = (i64)blockIdx.y * seq * 64;
-  const int tiles = (seq + KEYS - 1) / KEYS, mine = (tiles - team + SPLIT - 1) / SPLIT;
   const int row = (blockIdx.x * WARPS + thread / 32) * 16 + lane / 4;
   const u32 ring = (u32)__cvta_generic_to_shared(shared) + team * SLOTS * TILE_BYTES;
   float* hide = reinterpret_cast<float*>(shared + SPLIT * SLOTS * TILE_BYTES);
-  k += start, v += start;
+  const i64 own = start + (team * KEYS + thread / 8) * 64 + thread % 8 * 8;
+  Tiles keys = {k + own, k, seq - team * KEYS, 0}, values = {v + own, v, seq - team * KEYS, TILE_BYTES};
   pdl_go();
   pdl_wait();
-  // Group i is values i - 1 and keys i: what the products between two barriers read.
-  auto group = [&](int i) {
-    if (i > 0 && i <= mine) fetch(ring + (2 * i - 1) % SLOTS * TILE_BYTES, v, (team + (i - 1) * SPLIT) * KEYS, seq, thread);
-    if (i < mine) fetch(ring + 2 * i % SLOTS * TILE_BYTES, k, (team + i * SPLIT) * KEYS, seq, thread);
+  // Group 0 is the first keys, group i values i - 1 and keys i: what is read between two barriers.
+  auto group = [&](bool first) {
+    if (!first && values.left > 0) fetch(ring, values, thread), values.advance();
+    if (keys.left > 0) fetch(ring, keys, thread), keys.advance();
     asm volatile("cp.async.commit_group;");
   };
 #pragma unroll
-  for (int i = 0; i < STAGES; ++i) group(i);
+  for (int i = 0; i < STAGES; ++i) group(i == 0);
   u32 a[4][4];
 #pragma unroll
   for (int c = 0; c < 16; ++c) {
@@ -185,42 +227,44 @@ __device__ __forceinline__ void attend(const elem* q, const elem* k, const elem*
     a[c / 4][c % 4] = r < seq ? *reinterpret_cast<const u32*>(at) : 0;
   }
 #if MASKED
-  for (int i = threadIdx.x; i < tiles * KEYS; i += TEAM * SPLIT)
+  for (int i = threadIdx.x; i < (seq + KEYS - 1) / KEYS * KEYS; i += TEAM * SPLIT)
     hide[i] = i < seq ? to_float(mask[(i64)(blockIdx.y / heads) * seq + i]) * LOG2E : -kInf;
   if (SPLIT > 1) __syncthreads();
 #endif
-  auto ready = [&](int i) {
+  auto ready = [&] {
     asm volatile("cp.async.wait_group %0;" ::"n"(STAGES - 2) : "memory");
     Product::visible();
     meet(team);
-    group(i + STAGES - 1);
+    group(false);
   };
   float s[SCORES], out[32];
-  u32 p[SCORES / 2];
+  u32 p[SCORES / 2], key_slot = 0, value_slot = TILE_BYTES;
   Rows rows = {{-kInf, -kInf}, {0, 0}};
 #pragma unroll
   for (int j = 0; j < 32; ++j) out[j] = 0;
-  if (mine > 0) {
+  hide += team * KEYS;
+  int left = seq - team * KEYS;
+  if (left > 0) {
     asm volatile("cp.async.wait_group %0;" ::"n"(STAGES - 1) : "memory");
     Product::visible();
     meet(team);
     Product::start();
     Product::scores(s, a, ring);
     Product::finish(s, out);
-    for (int i = 0; i + 1 < mine; ++i) {
-      const int tile = team + i * SPLIT;
-      soften(s, p, out, rows, hide + tile * KEYS, seq - tile * KEYS);
-      ready(i + 1);
+    for (; left > SPLIT * KEYS; left -= SPLIT * KEYS, hide += SPLIT * KEYS) {
+      soften(s, p, out, rows, hide, left);
+      ready();
+      Tiles::next(key_slot);
       Product::start();
-      Product::values(out, p, ring + (2 * i + 1) % SLOTS * TILE_BYTES);
-      Product::scores(s, a, ring + (2 * i + 2) % SLOTS * TILE_BYTES);
+      Product::values(out, p, ring + value_slot);
+      Product::scores(s, a, ring + key_slot);
       Product::finish(s, out);
+      Tiles::next(value_slot);
     }
-    const int tile = team + (mine - 1) * SPLIT;
-    soften(s, p, out, rows, hide + tile * KEYS, seq - tile * KEYS);
-    ready(mine);
+    soften(s, p, out, rows, hide, left);
+    ready();
     Product::start();
-    Product::values(out, p, ring + (2 * mine - 1) % SLOTS * TILE_BYTES);
+    Product::values(out, p, ring + value_slot);
     Product::finish(s, out);
   }
 #pragma unroll

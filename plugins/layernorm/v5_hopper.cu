@@ -60,6 +60,6 @@ extern "C" __global__ void __launch_bounds__(BLOCK) ENTRY(
 #endif
           out.e[i] = from_float(v);
         }
-        store<VEC>(y + start + (r * PACKS + k * LANES) * VEC, out);
+        store_once<VEC>(y + start + (r * PACKS + k * LANES) * VEC, out);
       }
 }

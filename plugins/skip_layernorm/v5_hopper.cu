@@ -65,7 +65,7 @@ extern "C" __global__ void __launch_bounds__(BLOCK) ENTRY(
           out.e[i] = from_float(kept[r][k].e[i]);
         }
 #if KEEP
-        store<VEC>(total + start + (r * PACKS + k * LANES) * VEC, out);
+        store_once<VEC>(total + start + (r * PACKS + k * LANES) * VEC, out);
 #endif
       }
   float2 moments[ROWS];
@@ -84,6 +84,6 @@ extern "C" __global__ void __launch_bounds__(BLOCK) ENTRY(
           const float v = ((kept[r][k].e[i] - shift[r]) - moments[r].x) * moments[r].y;
           out.e[i] = from_float(v * to_float(g[k].e[i]) + to_float(h[k].e[i]));
         }
-        store<VEC>(y + start + (r * PACKS + k * LANES) * VEC, out);
+        store_once<VEC>(y + start + (r * PACKS + k * LANES) * VEC, out);
       }
 }

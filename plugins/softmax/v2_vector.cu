@@ -94,7 +94,7 @@ extern "C" __global__ void __launch_bounds__(BLOCK) ENTRY(
         Pack<VEC> out;
 #pragma unroll
         for (int i = 0; i < VEC; ++i) out.e[i] = from_float(v[k][i] * factor);
-        store<VEC>(y + start + (r * PACKS + k * LANES) * VEC, out);
+        store_once<VEC>(y + start + (r * PACKS + k * LANES) * VEC, out);
       }
   }
 }
