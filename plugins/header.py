@@ -108,6 +108,23 @@ def grid_expression(
     return block.evaluate(block.assigned("grid"))
 
 
+def _split(packs: int, *counts: int) -> int:
+    """Threads that share `packs`: the first count a thread that leaves none over, else ragged.
+
+    A power of two within a warp, whole warps above, 1,024 at most.
+    """
+    even = [packs // n for n in counts if packs % n == 0]
+    teams = [t for t in even if t & (t - 1) == 0 or t % 32 == 0]
+    if teams:
+        return min(1024, teams[0])
+    ragged = -(-packs // counts[0])
+    return (
+        1 << (ragged - 1).bit_length()
+        if ragged <= 32
+        else min(1024, -(-ragged // 32) * 32)
+    )
+
+
 class _Block:
     """One evaluation of one launch block."""
 
@@ -133,6 +150,7 @@ class _Block:
             "max": max,
             "pow2": lambda n: 1 << max(0, (int(n) - 1).bit_length()),
             "vector": self._vector,
+            "split": _split,
             "occupancy": self._occupancy,
             "require": self._require,
             "weak": self._weak,

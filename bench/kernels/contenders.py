@@ -71,14 +71,15 @@ def buffers(family: Family, problem: Problem, sets: int) -> list[Tensors]:
 def copies(problem: Problem, family: Family, sets: int) -> Contender:
     """Device-to-device copies of as many bytes as the data tensors hold: the practical floor.
 
-    Weights and masks are left out, so the floor is a little low. Source and destination are
-    tensors of their own: a destination that is not aligned to 512 bytes copies at half the speed.
+    Weights and masks are left out, so the floor is a little low. Sizes are rounded up to
+    4 KiB and source and destination are tensors of their own: odd ends copy at half the speed.
     """
     data = [
         t for t in family.inputs + family.outputs if t.dims == family.inputs[0].dims
     ]
     each = math.prod(problem.dims[d] for d in data[0].dims) * ITEMSIZE[problem.dtype]
-    size = each * len(family.tensors(tuple(data), problem)) // 2
+    exact = each * len(family.tensors(tuple(data), problem)) // 2
+    size = math.ceil(exact / 4096) * 4096
     pairs = [
         [
             torch.randint(0, 255, (size,), dtype=torch.uint8, device="cuda")

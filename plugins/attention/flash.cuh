@@ -11,6 +11,7 @@
 
 #define LOG2E 1.4426950408889634f
 constexpr int TEAM = 32 * WARPS, TILE_BYTES = KEYS * 128, SCORES = KEYS / 2;
+constexpr int QUERIES = 16 * WARPS, THREADS = TEAM * SPLIT;
 constexpr int STAGES = SLOTS / 2 < 2 ? 2 : SLOTS / 2;  // tiles in flight, the one in use included
 
 __device__ __forceinline__ float power(float v) {
@@ -206,12 +207,19 @@ __device__ __forceinline__ void attend(const elem* q, const elem* k, const elem*
   const i64 start = (i64)blockIdx.y * seq * 64;
   const int row = (blockIdx.x * WARPS + thread / 32) * 16 + lane / 4;
   const u32 ring = (u32)__cvta_generic_to_shared(shared) + team * SLOTS * TILE_BYTES;
-  float* hide = reinterpret_cast<float*>(shared + SPLIT * SLOTS * TILE_BYTES);
+  const u32 queries = (u32)__cvta_generic_to_shared(shared) + SPLIT * SLOTS * TILE_BYTES;
+  float* hide = reinterpret_cast<float*>(shared + SPLIT * SLOTS * TILE_BYTES + QUERIES * 128);
   const i64 own = start + (team * KEYS + thread / 8) * 64 + thread % 8 * 8;
   Tiles keys = {k + own, k, seq - team * KEYS, 0}, values = {v + own, v, seq - team * KEYS, TILE_BYTES};
   pdl_go();
   pdl_wait();
-  // Group 0 is the first keys, group i values i - 1 and keys i: what is read between two barriers.
+#pragma unroll
+  for (int c = threadIdx.x; c < QUERIES * 8; c += THREADS) {
+    const int own = blockIdx.x * QUERIES + c / 8, bytes = own < seq ? 16 : 0;
+    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(queries + swizzled(c / 8, c % 8)),
+                 "l"(q + start + (i64)(own < seq ? own : 0) * 64 + c % 8 * 8), "r"(bytes));
+  }
+  // Group 0 is the queries and the first keys, group i values i - 1 and keys i: what is read between two barriers.
   auto group = [&](bool first) {
     if (!first && values.left > 0) fetch(ring, values, thread), values.advance();
     if (keys.left > 0) fetch(ring, keys, thread), keys.advance();
@@ -219,17 +227,9 @@ __device__ __forceinline__ void attend(const elem* q, const elem* k, const elem*
   };
 #pragma unroll
   for (int i = 0; i < STAGES; ++i) group(i == 0);
-  u32 a[4][4];
-#pragma unroll
-  for (int c = 0; c < 16; ++c) {
-    const int r = row + c % 2 * 8;
-    const elem* at = q + start + (i64)r * 64 + c / 4 * 16 + c / 2 % 2 * 8 + lane % 4 * 2;
-    a[c / 4][c % 4] = r < seq ? *reinterpret_cast<const u32*>(at) : 0;
-  }
 #if MASKED
-  for (int i = threadIdx.x; i < (seq + KEYS - 1) / KEYS * KEYS; i += TEAM * SPLIT)
+  for (int i = threadIdx.x; i < (seq + KEYS - 1) / KEYS * KEYS; i += THREADS)
     hide[i] = i < seq ? to_float(mask[(i64)(blockIdx.y / heads) * seq + i]) * LOG2E : -kInf;
-  if (SPLIT > 1) __syncthreads();
 #endif
   auto ready = [&] {
     asm volatile("cp.async.wait_group %0;" ::"n"(STAGES - 2) : "memory");
@@ -244,10 +244,11 @@ __device__ __forceinline__ void attend(const elem* q, const elem* k, const elem*
   for (int j = 0; j < 32; ++j) out[j] = 0;
   hide += team * KEYS;
   int left = seq - team * KEYS;
+  asm volatile("cp.async.wait_group %0;" ::"n"(STAGES - 1) : "memory");
+  Product::visible();
+  __syncthreads();
   if (left > 0) {
-    asm volatile("cp.async.wait_group %0;" ::"n"(STAGES - 1) : "memory");
-    Product::visible();
-    meet(team);
+    const typename Product::Queries a(queries + thread / 32 * 16 * 128);
     Product::start();
     Product::scores(s, a, ring);
     Product::finish(s, out);

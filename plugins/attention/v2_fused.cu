@@ -9,7 +9,7 @@ KEYS = 64
 WARPS = 4
 SPLIT = 1
 SLOTS = 4
-shared = SPLIT * SLOTS * KEYS * 128 + (4 * KEYS * cdiv(seq, KEYS) if masked else 0)
+shared = SPLIT * SLOTS * KEYS * 128 + 2048 * WARPS + (4 * KEYS * cdiv(seq, KEYS) if masked else 0)
 grid = (cdiv(seq, 16 * WARPS), batch * heads)
 block = 32 * WARPS * SPLIT
 pdl = True
@@ -28,11 +28,25 @@ __device__ __forceinline__ void mma(float* d, const u32* a, u32 b0, u32 b1) {
                : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
 }
 
+__device__ __forceinline__ void matrices(u32 (&r)[4], u32 at) {
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];"
+               : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3]) : "r"(at));
+}
+
 struct Sync {
+  // The warp's 16 queries as left operands.
+  struct Queries {
+    u32 part[4][4];
+    __device__ __forceinline__ Queries(u32 at) {
+      const int matrix = threadIdx.x % 32 / 8, line = threadIdx.x % 8;
+#pragma unroll
+      for (int c = 0; c < 4; ++c) matrices(part[c], at + swizzled(matrix % 2 * 8 + line, 2 * c + matrix / 2));
+    }
+  };
   static __device__ __forceinline__ void visible() {}
   static __device__ __forceinline__ void start() {}
   static __device__ __forceinline__ void finish(float (&)[SCORES], float (&)[32]) {}
-  static __device__ __forceinline__ void scores(float (&s)[SCORES], const u32 (&q)[4][4], u32 keys) {
+  static __device__ __forceinline__ void scores(float (&s)[SCORES], const Queries& q, u32 keys) {
     const int matrix = threadIdx.x % 32 / 8, line = threadIdx.x % 8;
 #pragma unroll
     for (int j = 0; j < SCORES; ++j) s[j] = 0;
@@ -42,11 +56,9 @@ struct Sync {
       for (int n = 0; n < KEYS / 16; ++n) {
         const int row = n * 16 + matrix / 2 * 8 + line;
         u32 b[4];
-        asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];"
-                     : "=r"(b[0]), "=r"(b[1]), "=r"(b[2]), "=r"(b[3])
-                     : "r"(keys + swizzled(row, 2 * c + matrix % 2)));
-        mma(s + 8 * n, q[c], b[0], b[1]);
-        mma(s + 8 * n + 4, q[c], b[2], b[3]);
+        matrices(b, keys + swizzled(row, 2 * c + matrix % 2));
+        mma(s + 8 * n, q.part[c], b[0], b[1]);
+        mma(s + 8 * n + 4, q.part[c], b[2], b[3]);
       }
   }
   static __device__ __forceinline__ void values(float (&out)[32], const u32 (&p)[SCORES / 2], u32 values) {
@@ -66,7 +78,7 @@ struct Sync {
   }
 };
 
-extern "C" __global__ void __launch_bounds__(TEAM* SPLIT) ENTRY(const elem* q, const elem* k, const elem* v,
+extern "C" __global__ void __launch_bounds__(THREADS) ENTRY(const elem* q, const elem* k, const elem* v,
 #if MASKED
                                                                 const elem* mask,
 #endif

@@ -12,7 +12,7 @@ WARPS = 8
 SPLIT = 1
 SLOTS = 6
 BLOCKS = 2
-shared = SPLIT * SLOTS * KEYS * 128 + (4 * KEYS * cdiv(seq, KEYS) if masked else 0)
+shared = SPLIT * SLOTS * KEYS * 128 + 2048 * WARPS + (4 * KEYS * cdiv(seq, KEYS) if masked else 0)
 grid = (cdiv(seq, 16 * WARPS), batch * heads)
 block = 32 * WARPS * SPLIT
 pdl = True
@@ -27,6 +27,11 @@ __device__ __forceinline__ u64 tile(u32 address) {
 }
 
 struct Warpgroup {
+  // The warpgroup's 64 queries stay in shared memory.
+  struct Queries {
+    u64 left;
+    __device__ __forceinline__ Queries(u32 at) : left(tile(at - threadIdx.x / 32 % 4 * 16 * 128)) {}
+  };
   static __device__ __forceinline__ void visible() { asm volatile("fence.proxy.async.shared::cta;" ::: "memory"); }
   static __device__ __forceinline__ void start() { asm volatile("wgmma.fence.sync.aligned;" ::: "memory"); }
   static __device__ __forceinline__ void finish(float (&s)[SCORES], float (&out)[32]) {
@@ -37,11 +42,11 @@ struct Warpgroup {
 #pragma unroll
     for (int j = 0; j < 32; ++j) asm volatile("" : "+f"(out[j])::"memory");
   }
-  static __device__ __forceinline__ void scores(float (&s)[SCORES], const u32 (&q)[4][4], u32 keys) {
+  static __device__ __forceinline__ void scores(float (&s)[SCORES], const Queries& q, u32 keys) {
     const u64 right = tile(keys);
-    WGMMA_SCORES(s, q[0], right, 0);
+    WGMMA_SCORES(s, q.left, right, 0);
 #pragma unroll
-    for (int c = 1; c < 4; ++c) WGMMA_SCORES(s, q[c], right + c * 2, 1);
+    for (int c = 1; c < 4; ++c) WGMMA_SCORES(s, q.left + c * 2, right + c * 2, 1);
   }
   static __device__ __forceinline__ void values(float (&out)[32], const u32 (&p)[SCORES / 2], u32 values) {
     const u64 right = tile(values);
@@ -50,7 +55,7 @@ struct Warpgroup {
   }
 };
 
-extern "C" __global__ void __launch_bounds__(TEAM* SPLIT, BLOCKS)
+extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
     ENTRY(const elem* q, const elem* k, const elem* v,
 #if MASKED
           const elem* mask,

@@ -3,7 +3,7 @@
 // Source: own; erf after M. Abramowitz, I. A. Stegun, Handbook of Mathematical Functions, 7.1.26.
 /* launch
 VEC = vector(0)
-UNROLL = 2
+UNROLL = 1
 BLOCK = 256
 grid = cdiv(count, VEC * UNROLL * BLOCK)
 block = BLOCK

@@ -5,11 +5,11 @@
 require(cols <= 16384, "at most 16,384 columns")
 VEC = vector(cols)
 PACKS = cols // VEC
-LANES = min(32, pow2(PACKS)) if PACKS <= 192 else min(1024, 32 * cdiv(PACKS, 32 * 2))
+LANES = split(PACKS, 1, 2, 3, 5) if PACKS <= 64 else split(PACKS, 3, 2, 5, 1) if PACKS <= 768 else split(PACKS, 4, 3, 6, 8)
 ROWS = 1
-BLOCK = LANES * max(1, 128 // LANES)
+BLOCK = LANES * max(1, (256 if LANES <= 16 else 128) // LANES)
 GROUPS = BLOCK // LANES
-EARLY = cdiv(PACKS, LANES) * ROWS <= 4     # weights before the reduction: latency against registers
+EARLY = PACKS > 16                      # weights before the reduction: latency against registers
 grid = cdiv(rows, GROUPS * ROWS)
 block = BLOCK
 pdl = True
