@@ -5,11 +5,10 @@
 require(cols <= 16384, "at most 16,384 columns")
 VEC = vector(cols)
 PACKS = cols // VEC
-LANES = split(PACKS, 1, 2, 3, 5) if PACKS <= 64 else split(PACKS, 3, 2, 5, 1) if PACKS <= 768 else split(PACKS, 4, 3, 6, 8)
+LANES = split(PACKS, 1, 2, 3, 5) if PACKS <= 32 else split(PACKS, 3, 4, 2, 5) if PACKS <= 160 else split(PACKS, 3, 2, 4, 5) if PACKS <= 384 else split(PACKS, 4, 3, 6, 5)
 ROWS = 1
 BLOCK = LANES * max(1, (256 if LANES <= 16 else 128) // LANES)
 GROUPS = BLOCK // LANES
-EARLY = PACKS > 16                      # weights before the reduction: latency against registers
 grid = cdiv(rows, GROUPS * ROWS)
 block = BLOCK
 pdl = True
@@ -27,7 +26,6 @@ extern "C" __global__ void __launch_bounds__(BLOCK) ENTRY(
   const i64 start = first * (PACKS * VEC) + lane * VEC;
   Pack<VEC> kept[ROWS][CHUNKS];
   float shift[ROWS];
-  pdl_go();
   pdl_wait();
 #pragma unroll
   for (int r = 0; r < ROWS; ++r)
@@ -37,15 +35,14 @@ extern "C" __global__ void __launch_bounds__(BLOCK) ENTRY(
         kept[r][k] = load_once<VEC>(x + start + (r * PACKS + k * LANES) * VEC);
 #pragma unroll
   for (int r = 0; r < ROWS; ++r) shift[r] = first + r < rows ? to_float(x[(first + r) * (PACKS * VEC)]) : 0;
+#if AFFINE
   Pack<VEC> g[CHUNKS], b[CHUNKS];
-#if AFFINE && EARLY
   load_weights(gamma, beta, lane, g, b);
 #endif
+  // Only now: a successor let in earlier takes registers and slots from rows not yet asked for.
+  pdl_go();
   float2 moments[ROWS];
   row_moments(kept, shift, lane, team, moments);
-#if AFFINE && !EARLY
-  load_weights(gamma, beta, lane, g, b);
-#endif
 #pragma unroll
   for (int r = 0; r < ROWS; ++r)
 #pragma unroll

@@ -5,11 +5,10 @@
 require(cols <= 16384, "at most 16,384 columns")
 VEC = vector(cols)
 PACKS = cols // VEC
-LANES = min(32, pow2(PACKS)) if PACKS <= 192 else min(1024, 32 * cdiv(PACKS, 32 * 2))
+LANES = split(PACKS, 1, 2, 3, 5) if PACKS <= 64 or itemsize == 4 and PACKS <= 256 else split(PACKS, 3, 4, 2, 5)
 ROWS = 1
 BLOCK = LANES * max(1, 128 // LANES)
 GROUPS = BLOCK // LANES
-EARLY = cdiv(PACKS, LANES) * ROWS <= 2
 grid = cdiv(rows, GROUPS * ROWS)
 block = BLOCK
 pdl = True
@@ -29,7 +28,6 @@ extern "C" __global__ void __launch_bounds__(BLOCK) ENTRY(
   const i64 first = ((i64)blockIdx.x * GROUPS + team) * ROWS;
   const i64 start = first * (PACKS * VEC) + lane * VEC;
   Pack<VEC> a[ROWS][CHUNKS], b[ROWS][CHUNKS], c[CHUNKS];
-  pdl_go();
   pdl_wait();
 #pragma unroll
   for (int r = 0; r < ROWS; ++r)
@@ -43,9 +41,7 @@ extern "C" __global__ void __launch_bounds__(BLOCK) ENTRY(
   for (int k = 0; k < CHUNKS; ++k)
     if (holds(k, lane)) c[k] = load<VEC>(bias + (k * LANES + lane) * VEC);
   Pack<VEC> g[CHUNKS], h[CHUNKS];
-#if EARLY
   load_weights(gamma, beta, lane, g, h);
-#endif
   float shift[ROWS];
 #pragma unroll
   for (int r = 0; r < ROWS; ++r) {
@@ -68,11 +64,9 @@ extern "C" __global__ void __launch_bounds__(BLOCK) ENTRY(
         store_once<VEC>(total + start + (r * PACKS + k * LANES) * VEC, out);
 #endif
       }
+  pdl_go();
   float2 moments[ROWS];
   row_moments(kept, shift, lane, team, moments);
-#if !EARLY
-  load_weights(gamma, beta, lane, g, h);
-#endif
 #pragma unroll
   for (int r = 0; r < ROWS; ++r)
 #pragma unroll

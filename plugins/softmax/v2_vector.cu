@@ -5,9 +5,9 @@
 require(cols <= 16384, "at most 16,384 columns")
 VEC = vector(cols)
 PACKS = cols // VEC
-LANES = min(32, pow2(PACKS)) if PACKS * VEC <= 1024 else min(1024, 32 * cdiv(PACKS, 32 * max(1, 16 // VEC)))
+LANES = split(PACKS, 1, 3, 2) if PACKS <= 64 else min(32, pow2(PACKS)) if cols <= 1024 else min(1024, 32 * cdiv(PACKS, 32 * max(1, 16 // VEC)))
 ROWS = 1
-BLOCK = LANES * max(1, 128 // LANES)
+BLOCK = LANES * max(1, (256 if LANES == 32 else 128) // LANES)
 GROUPS = BLOCK // LANES
 grid = cdiv(batch * rows, GROUPS * ROWS)
 block = BLOCK
@@ -38,7 +38,6 @@ extern "C" __global__ void __launch_bounds__(BLOCK) ENTRY(
   const i64 first = ((i64)blockIdx.x * GROUPS + team) * ROWS, all = (i64)batch * rows;
   const i64 start = first * (PACKS * VEC) + lane * VEC;
   Pack<VEC> kept[ROWS][CHUNKS];
-  pdl_go();
   pdl_wait();
 #pragma unroll
   for (int r = 0; r < ROWS; ++r)
@@ -46,6 +45,7 @@ extern "C" __global__ void __launch_bounds__(BLOCK) ENTRY(
     for (int k = 0; k < CHUNKS; ++k)
       if (first + r < all && holds(k, lane))
         kept[r][k] = load_once<VEC>(x + start + (r * PACKS + k * LANES) * VEC);
+  pdl_go();
 #pragma unroll
   for (int r = 0; r < ROWS; ++r) {
 #if MASKED
