@@ -35,7 +35,6 @@ __device__ __forceinline__ u32 swizzled(int row, int piece) { return row * 128 +
 // Where a team's next tile of keys, or of values, comes from and goes to: both move by constants.
 struct Tiles {
   const elem* from;   // this thread's 16 bytes of the tile's first row that it copies
-  const elem* valid;  // any address that may be read
   int left;           // rows from the tile's first to the end of the sequence
   u32 slot;           // offset of the tile in the ring
 
@@ -54,22 +53,15 @@ struct Tiles {
 // One tile on its way to shared memory; rows past the end become zeros. A thread copies the same
 // 16-byte column of every RISE-th row, so that its addresses differ by constants.
 constexpr int RISE = TEAM / 8;
-__device__ __forceinline__ void fetch(u32 ring, const Tiles& t, int thread) {
-  const int line = thread / 8, column = thread % 8;
-  const u32 target = ring + t.slot + swizzled(line, column);
-  const u32 flip = ring + t.slot + swizzled(line + RISE, column) - RISE * 128;
+__device__ __forceinline__ void fetch(u32 target, u32 flip, const Tiles& t, int line) {
 #pragma unroll
   for (int row = 0; row < KEYS; row += RISE) {
     if (KEYS % RISE && row + line >= KEYS) break;
     // Fewer than eight rows at a time: every other step meets the other half of the exchange.
-    const u32 to = (RISE % 8 && row / RISE % 2 ? flip : target) + row * 128;
-    if (t.left >= KEYS) {
-      asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(to), "l"(t.from + row * 64));
-    } else {
-      const bool here = row + line < t.left;
-      asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(to), "l"(here ? t.from + row * 64 : t.valid),
-                   "r"(here ? 16 : 0));
-    }
+    const u32 to = (RISE % 8 && row / RISE % 2 ? flip : target) + t.slot + row * 128;
+    // With 0 bytes to read the address is not looked at.
+    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(to), "l"(t.from + row * 64),
+                 "r"(row + line < t.left ? 16 : 0));
   }
 }
 
@@ -210,7 +202,11 @@ __device__ __forceinline__ void attend(const elem* q, const elem* k, const elem*
   const u32 queries = (u32)__cvta_generic_to_shared(shared) + SPLIT * SLOTS * TILE_BYTES;
   float* hide = reinterpret_cast<float*>(shared + SPLIT * SLOTS * TILE_BYTES + QUERIES * 128);
   const i64 own = start + (team * KEYS + thread / 8) * 64 + thread % 8 * 8;
-  Tiles keys = {k + own, k, seq - team * KEYS, 0}, values = {v + own, v, seq - team * KEYS, TILE_BYTES};
+  Tiles keys = {k + own, seq - team * KEYS, 0}, values = {v + own, seq - team * KEYS, TILE_BYTES};
+  u32 target = ring + swizzled(thread / 8, thread % 8), flip = ring + swizzled(thread / 8 + RISE, thread % 8) - RISE * 128;
+  int line = thread / 8;
+  // Opaque, so that the compiler keeps them instead of working them out again at every tile.
+  asm volatile("" : "+r"(target), "+r"(flip), "+r"(line));
   pdl_go();
   pdl_wait();
 #pragma unroll
@@ -221,8 +217,8 @@ __device__ __forceinline__ void attend(const elem* q, const elem* k, const elem*
   }
   // Group 0 is the queries and the first keys, group i values i - 1 and keys i: what is read between two barriers.
   auto group = [&](bool first) {
-    if (!first && values.left > 0) fetch(ring, values, thread), values.advance();
-    if (keys.left > 0) fetch(ring, keys, thread), keys.advance();
+    if (!first && values.left > 0) fetch(target, flip, values, line), values.advance();
+    if (keys.left > 0) fetch(target, flip, keys, line), keys.advance();
     asm volatile("cp.async.commit_group;");
   };
 #pragma unroll

@@ -6,9 +6,11 @@ require(dtype != "fp32", "tensor cores multiply fp16 and bf16; use v1_unfused fo
 require(width == 64, "the head size is 64")
 require(align >= 16, "tiles are copied in 16-byte pieces, so pointers must be multiples of 16")
 KEYS = 64
-WARPS = 4
-SPLIT = 1
-SLOTS = 4
+few = cdiv(seq, 64) * batch * heads <= sms and shared_limit >= 73728 + 4 * seq
+WARPS = 2 if few else 4
+SPLIT = (4 if seq <= 256 else 2) if few else 1   # teams that share the keys of a query
+SLOTS = 2 if SPLIT == 4 else 4
+BLOCKS = 3 if SPLIT == 1 else 1
 shared = SPLIT * SLOTS * KEYS * 128 + 2048 * WARPS + (4 * KEYS * cdiv(seq, KEYS) if masked else 0)
 grid = (cdiv(seq, 16 * WARPS), batch * heads)
 block = 32 * WARPS * SPLIT
@@ -78,7 +80,7 @@ struct Sync {
   }
 };
 
-extern "C" __global__ void __launch_bounds__(THREADS) ENTRY(const elem* q, const elem* k, const elem* v,
+extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) ENTRY(const elem* q, const elem* k, const elem* v,
 #if MASKED
                                                                 const elem* mask,
 #endif

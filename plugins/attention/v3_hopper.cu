@@ -7,29 +7,32 @@ require(width == 64, "the head size is 64")
 require(align >= 16, "tiles are copied in 16-byte pieces, so pointers must be multiples of 16")
 require(arch == 90, "wgmma exists on sm_90 alone; use v2_fused")
 feature = "a"
-KEYS = 64
-WARPS = 8
-SPLIT = 1
-SLOTS = 6
-BLOCKS = 2
+WARPS = 4
+few = cdiv(seq, 64) * batch * heads <= 2 * sms   # too few warpgroups to fill the chip: two share a query
+room = shared_limit >= 98304 + 8192 + 4 * seq    # TensorRT gives a plugin 48 KiB
+half = 16 * cdiv(seq, 32)
+long = 80 if cdiv(seq, 80) * 80 * 32 <= seq * 33 and not few else 64
+KEYS = 64 if not room else (max(48, 16 * cdiv(seq, 16)) if seq <= 128 else (half if seq <= 256 else (96 if seq <= 384 else long)))
+SPLIT = (3 if 2 * cdiv(seq, 64) * batch * heads <= 2 * sms and seq > 384 else 2) if room and few and seq > 128 else 1
+tiles = cdiv(cdiv(seq, KEYS), SPLIT)
+SLOTS = min(4, tiles + 1)                        # one tile: keys and values; two: the second values take the first keys' place
+BLOCKS = max(1, (4 if KEYS <= 64 else (3 if KEYS <= 112 else 2)) // SPLIT)
 shared = SPLIT * SLOTS * KEYS * 128 + 2048 * WARPS + (4 * KEYS * cdiv(seq, KEYS) if masked else 0)
-grid = (cdiv(seq, 16 * WARPS), batch * heads)
+grid = (cdiv(seq, 64), batch * heads)
 block = 32 * WARPS * SPLIT
 pdl = True
 */
 #include "flash.cuh"
 #include "wgmma.cuh"
 
-// Shared-memory matrix descriptor: 128-byte swizzle (1 << 62), 1,024 bytes from one group of eight
-// rows to the next. The second stride is not read for tiles one swizzle wide.
-__device__ __forceinline__ u64 tile(u32 address) {
-  return (u64)1 << 62 | (u64)(1024 >> 4) << 32 | (u64)(1024 >> 4) << 16 | (address & 0x3ffff) >> 4;
-}
+// Low half of a shared-memory matrix descriptor; the high half is a constant of wgmma.cuh. The
+// second stride, bits 16 to 29, is not read for tiles one swizzle wide.
+__device__ __forceinline__ u32 tile(u32 address) { return 1 << 16 | (address & 0x3ffff) >> 4; }
 
 struct Warpgroup {
   // The warpgroup's 64 queries stay in shared memory.
   struct Queries {
-    u64 left;
+    u32 left;
     __device__ __forceinline__ Queries(u32 at) : left(tile(at - threadIdx.x / 32 % 4 * 16 * 128)) {}
   };
   static __device__ __forceinline__ void visible() { asm volatile("fence.proxy.async.shared::cta;" ::: "memory"); }
@@ -43,13 +46,13 @@ struct Warpgroup {
     for (int j = 0; j < 32; ++j) asm volatile("" : "+f"(out[j])::"memory");
   }
   static __device__ __forceinline__ void scores(float (&s)[SCORES], const Queries& q, u32 keys) {
-    const u64 right = tile(keys);
+    const u32 right = tile(keys);
     WGMMA_SCORES(s, q.left, right, 0);
 #pragma unroll
     for (int c = 1; c < 4; ++c) WGMMA_SCORES(s, q.left + c * 2, right + c * 2, 1);
   }
   static __device__ __forceinline__ void values(float (&out)[32], const u32 (&p)[SCORES / 2], u32 values) {
-    const u64 right = tile(values);
+    const u32 right = tile(values);
 #pragma unroll
     for (int c = 0; c < KEYS / 16; ++c) WGMMA_VALUES(out, (p + 4 * c), right + c * 128, 1);
   }
