@@ -122,11 +122,16 @@ def _attention() -> Iterator[Row]:
         (1, 128, True, "BERT-base, batch 1 x 128"),
         (1, 384, True, "BERT-base, batch 1 x 384"),
         (8, 384, True, "BERT-base, batch 8 x 384"),
+        (8, 128, True, "BERT-base, batch 8 x 128"),
+        (1, 384, False, "sequence 384"),
+        (8, 384, False, "sequence 384"),
+        (32, 384, False, "sequence 384"),
         (8, 512, False, "sequence 512"),
+        (1, 1024, False, "sequence 1,024"),
         (8, 1024, False, "sequence 1,024"),
     ):
         for dtype in ("fp16", "bf16"):
-            dims = {"batch": batch, "heads": 12, "seq": seq}
+            dims = {"batch": batch, "heads": 12, "seq": seq, "width": 64}
             yield Row(Problem(dims, dtype, {"masked": masked}), where)
 
 

@@ -192,8 +192,9 @@ __device__ __forceinline__ void merge(float* shared, float (&out)[32], Rows& row
 }
 
 template <class Product>
-__device__ __forceinline__ void attend(const elem* q, const elem* k, const elem* v, const elem* mask, int heads,
-                                       int seq, elem* y) {
+__device__ __forceinline__ void attend(const elem* q, const elem* k, const elem* v, const elem* mask, int batch,
+                                       int heads, int seq, elem* y) {
+  if (blockIdx.y >= batch * heads) return;
   extern __shared__ __align__(1024) unsigned char shared[];
   const int team = threadIdx.x / TEAM, thread = threadIdx.x % TEAM, lane = threadIdx.x % 32;
   const i64 start = (i64)blockIdx.y * seq * 64;

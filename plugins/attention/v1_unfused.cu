@@ -3,6 +3,8 @@
 // Source: own; the operator-by-operator form in which exporters write attention.
 /* launch
 require(seq <= 2048, "a warp holds at most 2,048 scores of a row")
+weak("shifted", "raw scores of 6e9 overflow fp16", dtype == "fp16")
+weak("constant", "raw scores in the thousands keep 8 or 11 bits between the kernels", dtype != "fp32" and seq > 16)
 VEC = vector(seq)
 PACKS = seq // VEC
 ROWS = 4

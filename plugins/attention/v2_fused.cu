@@ -4,6 +4,7 @@
 /* launch
 require(dtype != "fp32", "tensor cores multiply fp16 and bf16; use v1_unfused for fp32")
 require(width == 64, "the head size is 64")
+require(batch * heads <= 65535, "a grid has at most 65,535 heads")
 require(align >= 16, "tiles are copied in 16-byte pieces, so pointers must be multiples of 16")
 KEYS = 64
 few = cdiv(seq, 64) * batch * heads <= sms and shared_limit >= 73728 + 4 * seq
@@ -88,5 +89,5 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) ENTRY(const elem* 
 #if !MASKED
   const elem* mask = nullptr;
 #endif
-  attend<Sync>(q, k, v, mask, heads, seq, y);
+  attend<Sync>(q, k, v, mask, batch, heads, seq, y);
 }

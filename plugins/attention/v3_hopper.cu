@@ -4,6 +4,7 @@
 /* launch
 require(dtype != "fp32", "tensor cores multiply fp16 and bf16; use v1_unfused for fp32")
 require(width == 64, "the head size is 64")
+require(batch * heads <= 65535, "a grid has at most 65,535 heads")
 require(align >= 16, "tiles are copied in 16-byte pieces, so pointers must be multiples of 16")
 require(arch == 90, "wgmma exists on sm_90 alone; use v2_fused")
 feature = "a"
@@ -13,7 +14,7 @@ room = shared_limit >= 98304 + 8192 + 4 * seq    # TensorRT gives a plugin 48 Ki
 half = 16 * cdiv(seq, 32)
 long = 80 if cdiv(seq, 80) * 80 * 32 <= seq * 33 and not few else 64
 KEYS = 64 if not room else (max(48, 16 * cdiv(seq, 16)) if seq <= 128 else (half if seq <= 256 else (96 if seq <= 384 else long)))
-SPLIT = (3 if 2 * cdiv(seq, 64) * batch * heads <= 2 * sms and seq > 384 else 2) if room and few and seq > 128 else 1
+SPLIT = (3 if cdiv(seq, 64) * batch * heads <= sms and seq > 384 else 2) if room and few and seq > 128 else 1
 tiles = cdiv(cdiv(seq, KEYS), SPLIT)
 SLOTS = min(4, tiles + 1)                        # one tile: keys and values; two: the second values take the first keys' place
 BLOCKS = max(1, (4 if KEYS <= 64 else (3 if KEYS <= 112 else 2)) // SPLIT)
@@ -67,5 +68,5 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
 #if !MASKED
   const elem* mask = nullptr;
 #endif
-  attend<Warpgroup>(q, k, v, mask, heads, seq, y);
+  attend<Warpgroup>(q, k, v, mask, batch, heads, seq, y);
 }
