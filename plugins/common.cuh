@@ -27,10 +27,6 @@ __device__ __forceinline__ float to_float(elem v) {
 #endif
 }
 
-#if !defined(DTYPE_FP32)
-__device__ __forceinline__ float to_float(float v) { return v; }
-#endif
-
 __device__ __forceinline__ elem from_float(float f) {
 #if defined(DTYPE_FP32)
   return f;
@@ -59,6 +55,57 @@ __device__ __forceinline__ Pack<Count> load(const elem* p) {
 template <int Count>
 __device__ __forceinline__ void store(elem* p, const Pack<Count>& v) {
   *reinterpret_cast<Pack<Count>*>(p) = v;
+}
+
+// A pack in float32 and back; two 16-bit elements share a register and one conversion.
+template <int Count>
+struct Floats {
+  float e[Count];
+};
+
+template <int Count>
+__device__ __forceinline__ Floats<Count> widen(const Pack<Count>& v) {
+  Floats<Count> f;
+#if !defined(DTYPE_FP32)
+  if constexpr (Count % 2 == 0) {
+    const u32* w = reinterpret_cast<const u32*>(&v);
+#pragma unroll
+    for (int i = 0; i < Count / 2; ++i) {
+#if defined(DTYPE_BF16)
+      f.e[2 * i] = __uint_as_float(w[i] << 16);
+      f.e[2 * i + 1] = __uint_as_float(w[i] & 0xffff0000u);
+#else
+      asm("{.reg .f16 a, b; mov.b32 {a, b}, %2; cvt.f32.f16 %0, a; cvt.f32.f16 %1, b;}"
+          : "=f"(f.e[2 * i]), "=f"(f.e[2 * i + 1]) : "r"(w[i]));
+#endif
+    }
+    return f;
+  }
+#endif
+#pragma unroll
+  for (int i = 0; i < Count; ++i) f.e[i] = to_float(v.e[i]);
+  return f;
+}
+
+template <int Count>
+__device__ __forceinline__ Pack<Count> narrow(const Floats<Count>& f) {
+  Pack<Count> v;
+#if !defined(DTYPE_FP32)
+  if constexpr (Count % 2 == 0) {
+    u32* w = reinterpret_cast<u32*>(&v);
+#pragma unroll
+    for (int i = 0; i < Count / 2; ++i)
+#if defined(DTYPE_BF16)
+      asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(w[i]) : "f"(f.e[2 * i + 1]), "f"(f.e[2 * i]));
+#else
+      asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(w[i]) : "f"(f.e[2 * i + 1]), "f"(f.e[2 * i]));
+#endif
+    return v;
+  }
+#endif
+#pragma unroll
+  for (int i = 0; i < Count; ++i) v.e[i] = from_float(f.e[i]);
+  return v;
 }
 
 // Sum over aligned groups of Lanes (a power of two up to 32) neighbouring lanes.

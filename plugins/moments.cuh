@@ -32,16 +32,15 @@ __device__ __forceinline__ float warp_count(int w) {
   return packs * VEC;
 }
 
-// Mean minus `shift` and, about the mean, the sum of squares over a warp's lanes that share a row.
-template <typename Kept>
-__device__ __forceinline__ float2 warp_moments(const Kept* kept, int lane, float shift) {
+// Mean and, about it, the sum of squares over a warp's lanes that share a row.
+__device__ __forceinline__ float2 warp_moments(const Floats<VEC>* kept, int lane) {
   const float count = LANES <= 32 ? float(PACKS * VEC) : fmaxf(warp_count(lane / 32), 1);
   float sum = 0;
 #pragma unroll
   for (int k = 0; k < CHUNKS; ++k)
     if (holds(k, lane))
 #pragma unroll
-      for (int i = 0; i < VEC; ++i) sum += to_float(kept[k].e[i]) - shift;
+      for (int i = 0; i < VEC; ++i) sum += kept[k].e[i];
   const float mean = lanes_sum<TEAM>(sum) / count;
   float squares = 0;
 #pragma unroll
@@ -49,21 +48,20 @@ __device__ __forceinline__ float2 warp_moments(const Kept* kept, int lane, float
     if (holds(k, lane))
 #pragma unroll
       for (int i = 0; i < VEC; ++i) {
-        const float d = (to_float(kept[k].e[i]) - shift) - mean;
+        const float d = kept[k].e[i] - mean;
         squares += d * d;
       }
   return make_float2(mean, lanes_sum<TEAM>(squares));
 }
 
-// (mean - shift, 1 / sqrt(variance + EPS)) of each of a thread's ROWS rows; a barrier if LANES > 32.
-// `shift` is the row's first element: what the row shares is subtracted before it costs digits, and
-// an outlier there inflates the deviation by more than the digits it costs.
-template <typename Kept>
-__device__ __forceinline__ void row_moments(const Kept (*kept)[CHUNKS], const float* shift, int lane, int team, float2* out) {
+// (mean, 1 / sqrt(variance + EPS)) of each of a thread's ROWS rows; a barrier if LANES > 32.
+// Rows come with their first element subtracted: what a row shares is gone before it costs digits,
+// and an outlier there inflates the deviation by more than the digits it costs.
+__device__ __forceinline__ void row_moments(const Floats<VEC> (*kept)[CHUNKS], int lane, int team, float2* out) {
 #if LANES <= 32
 #pragma unroll
   for (int r = 0; r < ROWS; ++r) {
-    const float2 m = warp_moments(kept[r], lane, shift[r]);
+    const float2 m = warp_moments(kept[r], lane);
     out[r] = make_float2(m.x, rsqrtf(m.y * (1.0f / (PACKS * VEC)) + EPS));
   }
 #else
@@ -72,7 +70,7 @@ __device__ __forceinline__ void row_moments(const Kept (*kept)[CHUNKS], const fl
   __shared__ float2 part[GROUPS][ROWS][WARPS];
 #pragma unroll
   for (int r = 0; r < ROWS; ++r) {
-    const float2 m = warp_moments(kept[r], lane, shift[r]);
+    const float2 m = warp_moments(kept[r], lane);
     if (lane % 32 == 0) part[team][r][lane / 32] = m;
   }
   __syncthreads();

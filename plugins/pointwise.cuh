@@ -25,9 +25,10 @@ __device__ __forceinline__ void map_packs(const elem* x, int count, elem* y, F f
 #pragma unroll
   for (int u = 0; u < UNROLL; ++u)
     if (first + u * BLOCK < packs) {
+      Floats<VEC> v = widen(kept[u]);
 #pragma unroll
-      for (int i = 0; i < VEC; ++i) kept[u].e[i] = from_float(f(to_float(kept[u].e[i])));
-      store_once<VEC>(y + (first + u * BLOCK) * VEC, kept[u]);
+      for (int i = 0; i < VEC; ++i) v.e[i] = f(v.e[i]);
+      store_once<VEC>(y + (first + u * BLOCK) * VEC, narrow(v));
     }
   const i64 tail = (i64)packs * VEC + threadIdx.x;
   if (blockIdx.x == 0 && tail < count) y[tail] = from_float(f(to_float(x[tail])));

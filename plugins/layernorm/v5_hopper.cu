@@ -5,7 +5,7 @@
 require(cols <= 16384, "at most 16,384 columns")
 VEC = vector(cols)
 PACKS = cols // VEC
-LANES = split(PACKS, 1, 2, 3, 5) if PACKS <= 32 else split(PACKS, 3, 4, 2, 5) if PACKS <= 160 else split(PACKS, 3, 2, 4, 5) if PACKS <= 384 else split(PACKS, 4, 3, 6, 5)
+LANES = split(PACKS, 1, 2, 3, 5) if PACKS <= 32 else split(PACKS, 3, 4, 2, 5) if PACKS <= 160 else split(PACKS, 3, 2, 4, 5) if PACKS <= 384 else split(PACKS, 2, 3, 5) if itemsize == 4 and PACKS <= 1024 else split(PACKS, 4, 3, 6, 5)
 ROWS = 1
 BLOCK = LANES * max(1, (256 if LANES <= 16 else 128) // LANES)
 GROUPS = BLOCK // LANES
@@ -24,39 +24,50 @@ extern "C" __global__ void __launch_bounds__(BLOCK) ENTRY(
   const int lane = threadIdx.x % LANES, team = threadIdx.x / LANES;
   const i64 first = ((i64)blockIdx.x * GROUPS + team) * ROWS;
   const i64 start = first * (PACKS * VEC) + lane * VEC;
-  Pack<VEC> kept[ROWS][CHUNKS];
-  float shift[ROWS];
+  Pack<VEC> in[ROWS][CHUNKS];
+  elem head[ROWS];
   pdl_wait();
 #pragma unroll
   for (int r = 0; r < ROWS; ++r)
 #pragma unroll
     for (int k = 0; k < CHUNKS; ++k)
       if (first + r < rows && holds(k, lane))
-        kept[r][k] = load_once<VEC>(x + start + (r * PACKS + k * LANES) * VEC);
+        in[r][k] = load_once<VEC>(x + start + (r * PACKS + k * LANES) * VEC);
 #pragma unroll
-  for (int r = 0; r < ROWS; ++r) shift[r] = first + r < rows ? to_float(x[(first + r) * (PACKS * VEC)]) : 0;
+  for (int r = 0; r < ROWS; ++r) head[r] = x[first + r < rows ? (first + r) * (PACKS * VEC) : 0];
 #if AFFINE
   Pack<VEC> g[CHUNKS], b[CHUNKS];
   load_weights(gamma, beta, lane, g, b);
 #endif
   // Only now: a successor let in earlier takes registers and slots from rows not yet asked for.
   pdl_go();
+  Floats<VEC> kept[ROWS][CHUNKS];
+#pragma unroll
+  for (int r = 0; r < ROWS; ++r)
+#pragma unroll
+    for (int k = 0; k < CHUNKS; ++k) {
+      kept[r][k] = widen(in[r][k]);
+#pragma unroll
+      for (int i = 0; i < VEC; ++i) kept[r][k].e[i] -= to_float(head[r]);
+    }
   float2 moments[ROWS];
-  row_moments(kept, shift, lane, team, moments);
+  row_moments(kept, lane, team, moments);
 #pragma unroll
   for (int r = 0; r < ROWS; ++r)
 #pragma unroll
     for (int k = 0; k < CHUNKS; ++k)
       if (first + r < rows && holds(k, lane)) {
-        Pack<VEC> out;
+#if AFFINE
+        const Floats<VEC> scale = widen(g[k]), offset = widen(b[k]);
+#endif
 #pragma unroll
         for (int i = 0; i < VEC; ++i) {
-          float v = ((to_float(kept[r][k].e[i]) - shift[r]) - moments[r].x) * moments[r].y;
+          float& v = kept[r][k].e[i];
+          v = (v - moments[r].x) * moments[r].y;
 #if AFFINE
-          v = v * to_float(g[k].e[i]) + to_float(b[k].e[i]);
+          v = v * scale.e[i] + offset.e[i];
 #endif
-          out.e[i] = from_float(v);
         }
-        store_once<VEC>(y + start + (r * PACKS + k * LANES) * VEC, out);
+        store_once<VEC>(y + start + (r * PACKS + k * LANES) * VEC, narrow(kept[r][k]));
       }
 }

@@ -15,8 +15,6 @@ pdl = True
 */
 #include "moments.cuh"
 
-struct Wide { float e[VEC]; };
-
 extern "C" __global__ void __launch_bounds__(BLOCK) ENTRY(
     const elem* x, const elem* residual, const elem* bias, const elem* gamma, const elem* beta,
     int rows, int cols, elem* y
@@ -42,42 +40,41 @@ extern "C" __global__ void __launch_bounds__(BLOCK) ENTRY(
     if (holds(k, lane)) c[k] = load<VEC>(bias + (k * LANES + lane) * VEC);
   Pack<VEC> g[CHUNKS], h[CHUNKS];
   load_weights(gamma, beta, lane, g, h);
-  float shift[ROWS];
+  float head[ROWS];
 #pragma unroll
   for (int r = 0; r < ROWS; ++r) {
     const i64 at = first + r < rows ? (first + r) * (PACKS * VEC) : 0;
-    shift[r] = to_float(x[at]) + to_float(bias[0]) + to_float(residual[at]);
+    head[r] = to_float(x[at]) + to_float(bias[0]) + to_float(residual[at]);
   }
-  Wide kept[ROWS][CHUNKS];
+  Floats<VEC> kept[ROWS][CHUNKS];
 #pragma unroll
   for (int r = 0; r < ROWS; ++r)
 #pragma unroll
-    for (int k = 0; k < CHUNKS; ++k)
-      if (first + r < rows && holds(k, lane)) {
-        Pack<VEC> out;
+    for (int k = 0; k < CHUNKS; ++k) {
+      const Floats<VEC> p = widen(a[r][k]), q = widen(b[r][k]), s = widen(c[k]);
 #pragma unroll
-        for (int i = 0; i < VEC; ++i) {
-          kept[r][k].e[i] = to_float(a[r][k].e[i]) + to_float(c[k].e[i]) + to_float(b[r][k].e[i]);
-          out.e[i] = from_float(kept[r][k].e[i]);
-        }
+      for (int i = 0; i < VEC; ++i) kept[r][k].e[i] = p.e[i] + s.e[i] + q.e[i];
 #if KEEP
-        store_once<VEC>(total + start + (r * PACKS + k * LANES) * VEC, out);
+      if (first + r < rows && holds(k, lane))
+        store_once<VEC>(total + start + (r * PACKS + k * LANES) * VEC, narrow(kept[r][k]));
 #endif
-      }
+#pragma unroll
+      for (int i = 0; i < VEC; ++i) kept[r][k].e[i] -= head[r];
+    }
   pdl_go();
   float2 moments[ROWS];
-  row_moments(kept, shift, lane, team, moments);
+  row_moments(kept, lane, team, moments);
 #pragma unroll
   for (int r = 0; r < ROWS; ++r)
 #pragma unroll
     for (int k = 0; k < CHUNKS; ++k)
       if (first + r < rows && holds(k, lane)) {
-        Pack<VEC> out;
+        const Floats<VEC> scale = widen(g[k]), offset = widen(h[k]);
 #pragma unroll
         for (int i = 0; i < VEC; ++i) {
-          const float v = ((kept[r][k].e[i] - shift[r]) - moments[r].x) * moments[r].y;
-          out.e[i] = from_float(v * to_float(g[k].e[i]) + to_float(h[k].e[i]));
+          float& v = kept[r][k].e[i];
+          v = (v - moments[r].x) * moments[r].y * scale.e[i] + offset.e[i];
         }
-        store_once<VEC>(y + start + (r * PACKS + k * LANES) * VEC, out);
+        store_once<VEC>(y + start + (r * PACKS + k * LANES) * VEC, narrow(kept[r][k]));
       }
 }

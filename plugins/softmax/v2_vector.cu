@@ -5,7 +5,7 @@
 require(cols <= 16384, "at most 16,384 columns")
 VEC = vector(cols)
 PACKS = cols // VEC
-LANES = split(PACKS, 1, 3, 2) if PACKS <= 64 else min(32, pow2(PACKS)) if cols <= 1024 else min(1024, 32 * cdiv(PACKS, 32 * max(1, 16 // VEC)))
+LANES = split(PACKS, 1) if PACKS <= 32 else split(PACKS, 3, 4, 2) if PACKS <= 64 else 32 * max(1, PACKS // 106) if itemsize == 4 and VEC > 1 and cols <= 1024 else 32 if cols <= 1024 else min(1024, 32 * cdiv(PACKS, 32 * max(1, 16 // VEC)))
 ROWS = 1
 BLOCK = LANES * max(1, (256 if LANES == 32 else 128) // LANES)
 GROUPS = BLOCK // LANES
@@ -51,20 +51,22 @@ extern "C" __global__ void __launch_bounds__(BLOCK) ENTRY(
 #if MASKED
     const elem* hide = mask + (first + r < all ? (first + r) / rows : 0) * (PACKS * VEC) + lane * VEC;
 #endif
-    float v[CHUNKS][VEC], most = -kInf, sum = 0;
+    Floats<VEC> v[CHUNKS];
+    float most = -kInf, sum = 0;
 #pragma unroll
     for (int k = 0; k < CHUNKS; ++k)
       if (holds(k, lane)) {
 #if MASKED
-        const Pack<VEC> m = load<VEC>(hide + k * LANES * VEC);
+        const Floats<VEC> m = widen(load<VEC>(hide + k * LANES * VEC));
 #endif
+        v[k] = widen(kept[r][k]);
 #pragma unroll
         for (int i = 0; i < VEC; ++i) {
-          v[k][i] = to_float(kept[r][k].e[i]) * (SCALE * LOG2E);
+          v[k].e[i] *= SCALE * LOG2E;
 #if MASKED
-          v[k][i] += to_float(m.e[i]) * LOG2E;
+          v[k].e[i] += m.e[i] * LOG2E;
 #endif
-          most = fmaxf(most, v[k][i]);
+          most = fmaxf(most, v[k].e[i]);
         }
       }
     most = lanes_max<TEAM>(most);
@@ -73,7 +75,7 @@ extern "C" __global__ void __launch_bounds__(BLOCK) ENTRY(
     for (int k = 0; k < CHUNKS; ++k)
       if (holds(k, lane))
 #pragma unroll
-        for (int i = 0; i < VEC; ++i) sum += v[k][i] = exp2_fast(v[k][i] - base);
+        for (int i = 0; i < VEC; ++i) sum += v[k].e[i] = exp2_fast(v[k].e[i] - base);
     sum = lanes_sum<TEAM>(sum);
 #if LANES <= 32
     const float factor = 1 / sum;
@@ -91,10 +93,9 @@ extern "C" __global__ void __launch_bounds__(BLOCK) ENTRY(
 #pragma unroll
     for (int k = 0; k < CHUNKS; ++k)
       if (first + r < all && holds(k, lane)) {
-        Pack<VEC> out;
 #pragma unroll
-        for (int i = 0; i < VEC; ++i) out.e[i] = from_float(v[k][i] * factor);
-        store_once<VEC>(y + start + (r * PACKS + k * LANES) * VEC, out);
+        for (int i = 0; i < VEC; ++i) v[k].e[i] *= factor;
+        store_once<VEC>(y + start + (r * PACKS + k * LANES) * VEC, narrow(v[k]));
       }
   }
 }
