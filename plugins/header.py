@@ -154,6 +154,7 @@ class _Block:
             "occupancy": self._occupancy,
             "require": self._require,
             "weak": self._weak,
+            "hint": lambda value: value,
             "workspace": self.workspace.__setitem__,
             "launch": lambda *names: Step("launch", names),
             "matmul": lambda *names: Step("matmul", names),

@@ -7,7 +7,7 @@ require(width == 64, "the head size is 64")
 require(batch * heads <= 65535, "a grid has at most 65,535 heads")
 require(align >= 16, "tiles are copied in 16-byte pieces, so pointers must be multiples of 16")
 KEYS = 64
-few = cdiv(seq, 64) * batch * heads <= sms and shared_limit >= 73728 + 4 * seq
+few = hint(cdiv(seq, 64) * batch * heads <= sms) and shared_limit >= 73728 + 4 * seq
 WARPS = 2 if few else 4
 SPLIT = (4 if seq <= 256 else 2) if few else 1   # teams that share the keys of a query
 SLOTS = 2 if SPLIT == 4 else 4

@@ -9,12 +9,12 @@ require(align >= 16, "tiles are copied in 16-byte pieces, so pointers must be mu
 require(arch == 90, "wgmma exists on sm_90 alone; use v2_fused")
 feature = "a"
 WARPS = 4
-few = cdiv(seq, 64) * batch * heads <= 2 * sms   # too few warpgroups to fill the chip: two share a query
+few = hint(cdiv(seq, 64) * batch * heads <= 2 * sms)   # too few warpgroups to fill the chip: two share a query
 room = shared_limit >= 98304 + 8192 + 4 * seq    # TensorRT gives a plugin 48 KiB
 half = 16 * cdiv(seq, 32)
 long = 80 if cdiv(seq, 80) * 80 * 32 <= seq * 33 and not few else 64
 KEYS = 64 if not room else (max(48, 16 * cdiv(seq, 16)) if seq <= 128 else (half if seq <= 256 else (96 if seq <= 384 else long)))
-SPLIT = (3 if cdiv(seq, 64) * batch * heads <= sms and seq > 384 else 2) if room and few and seq > 128 else 1
+SPLIT = (3 if hint(cdiv(seq, 64) * batch * heads <= sms) and seq > 384 else 2) if room and few and seq > 128 else 1
 tiles = cdiv(cdiv(seq, KEYS), SPLIT)
 SLOTS = min(4, tiles + 1)                        # one tile: keys and values; two: the second values take the first keys' place
 BLOCKS = max(1, (4 if KEYS <= 64 else (3 if KEYS <= 112 else 2)) // SPLIT)
