@@ -9,10 +9,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    import tensorrt
-    import tensorrt.plugin  # type: ignore[import-not-found, unused-ignore]  # the stubs of TensorRT 10 end before it
-
-    DType = tensorrt.DataType
+    import tensorrt  # type: ignore[import-not-found, unused-ignore]  # present with TensorRT or its stubs
 
 OLDEST = (10, 13)
 
@@ -28,7 +25,7 @@ class Bindings:
     trt: ModuleType
     plugin: ModuleType
 
-    def dtype(self, value: DType) -> str:
+    def dtype(self, value: tensorrt.DataType) -> str:
         """ "fp32", "fp16" or "bf16"; raises NoPlugins for any other type."""
         words = {self.trt.float32: "fp32", self.trt.float16: "fp16", self.trt.bfloat16: "bf16"}
         if value not in words:

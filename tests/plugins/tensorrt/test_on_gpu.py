@@ -10,7 +10,7 @@ import pytest
 
 from plugins.device import Device, current, unavailable
 from plugins.inputs import NUMPY, make
-from plugins.kernel import Array, Problem, Unsupported
+from plugins.kernel import Array, Problem
 from plugins.tensorrt.bindings import Bindings
 from plugins.tensorrt.dry_run import Launch, evaluate
 from plugins.tensorrt.op import Op, bind
@@ -42,10 +42,9 @@ def problem_of(op: Op, dtype: str) -> Problem:
 def test_the_launch_that_tensorrt_would_make_gives_the_references_output(trt: Bindings, name: str, version: str, dtype: str) -> None:
     op, device = OPS[name], current()
     problem = problem_of(op, dtype)
-    try:
-        launch = evaluate(trt, op.id, SHAPES[name], TENSORRT[dtype], attributes(op, version))
-    except Unsupported as reason:
-        pytest.skip(str(reason))
+    if op.family.name == "attention" and dtype == "fp32":
+        pytest.skip("the fused versions take fp16 and bf16")
+    launch = evaluate(trt, op.id, SHAPES[name], TENSORRT[dtype], attributes(op, version))
     inputs = make(op.family, problem, "random", np.random.default_rng(3))
     shapes = {t.name: shape for t, shape in zip(op.outputs, launch.output_shapes, strict=True)}
     got = run(device, launch, inputs, shapes, dtype)
