@@ -81,23 +81,11 @@ def run(
     """Outputs by name, and what was damaged: a guard band or an input ("" if nothing)."""
     plan, family = ready.plan, ready.plan.kernel.family
     problem, dtype = plan.problem, NUMPY[plan.problem.dtype]
-    shapes = {
-        t.name: tuple(problem.dims[d] for d in t.dims)
-        for t in family.tensors(family.outputs, problem)
-    }
-    blank = {
-        n: _filled(int(np.prod(s)) * dtype.itemsize, _POISON) for n, s in shapes.items()
-    }
-    spare = {
-        n: _filled(size * dtype.itemsize, _POISON) for n, size in plan.workspace.items()
-    }
-    bytes_in = {
-        n: np.ascontiguousarray(a).view(np.uint8).reshape(-1) for n, a in inputs.items()
-    }
-    slabs = {
-        n: _Slab(device, b, problem.align)
-        for n, b in {**bytes_in, **blank, **spare}.items()
-    }
+    shapes = {t.name: tuple(problem.dims[d] for d in t.dims) for t in family.tensors(family.outputs, problem)}
+    blank = {n: _filled(int(np.prod(s)) * dtype.itemsize, _POISON) for n, s in shapes.items()}
+    spare = {n: _filled(size * dtype.itemsize, _POISON) for n, size in plan.workspace.items()}
+    bytes_in = {n: np.ascontiguousarray(a).view(np.uint8).reshape(-1) for n, a in inputs.items()}
+    slabs = {n: _Slab(device, b, problem.align) for n, b in {**bytes_in, **blank, **spare}.items()}
     loaded = device.load(ready)
     try:
         loaded.enqueue({n: s.pointer for n, s in slabs.items()}, 0, matmul)
@@ -108,11 +96,7 @@ def run(
             slab.free()
         loaded.unload()
     damaged = [f"wrote outside {n}" for n, (_, intact) in back.items() if not intact]
-    damaged += [
-        f"changed input {n}"
-        for n, b in bytes_in.items()
-        if not np.array_equal(back[n][0], b)
-    ]
+    damaged += [f"changed input {n}" for n, b in bytes_in.items() if not np.array_equal(back[n][0], b)]
     outputs = {n: back[n][0].view(dtype).reshape(s) for n, s in shapes.items()}
     return outputs, "; ".join(damaged)
 
@@ -121,9 +105,7 @@ def _filled(size: int, byte: int) -> Array:
     return np.full(size, byte, dtype=np.uint8)
 
 
-def _compare(
-    got: Array, expected: Array, rtol: float, atol: float
-) -> tuple[float, float]:
+def _compare(got: Array, expected: Array, rtol: float, atol: float) -> tuple[float, float]:
     """(largest error over its tolerance, largest absolute error); infinite when NaN or inf differ."""
     with np.errstate(all="ignore"):
         target = expected.astype(got.dtype).astype(np.float64)
@@ -157,9 +139,7 @@ class _Slab:
 
     def read(self) -> tuple[Array, bool]:
         """The tensor's bytes, and whether both guard bands are as they were."""
-        self.device.call(
-            "cuMemcpyDtoH", self.whole.ctypes.data, self.base, self.whole.size
-        )
+        self.device.call("cuMemcpyDtoH", self.whole.ctypes.data, self.base, self.whole.size)
         end = self.offset + self.size
         guards = np.concatenate([self.whole[: self.offset], self.whole[end:]])
         return self.whole[self.offset : end].copy(), bool((guards == _CANARY).all())

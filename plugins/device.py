@@ -61,9 +61,7 @@ class Device:
         self.handle = self.call("cuDeviceGet", index)
         self.context = self.call("cuDevicePrimaryCtxRetain", self.handle)
         self.call("cuCtxSetCurrent", self.context)
-        self.name: str = (
-            self.call("cuDeviceGetName", 128, self.handle).decode().rstrip("\0")
-        )
+        self.name: str = self.call("cuDeviceGetName", 128, self.handle).decode().rstrip("\0")
         self.gpu = self._limits()
 
     def call(self, name: str, *args: Any) -> Any:
@@ -94,9 +92,7 @@ class Device:
     def load(self, ready: Ready) -> Loaded:
         """Put machine code on the GPU."""
         module = self.call("cuModuleLoadData", ready.compiled.code)
-        function = self.call(
-            "cuModuleGetFunction", module, ready.compiled.entry.encode()
-        )
+        function = self.call("cuModuleGetFunction", module, ready.compiled.entry.encode())
         if ready.plan.shared + ready.compiled.shared > 48 * 1024:
             kind = self.driver.CUfunction_attribute
             most = kind.CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
@@ -133,29 +129,21 @@ class Loaded:
             return  # nothing to write, and a grid of zero is refused
         for step in self.plan.steps:
             if step.op == "launch":
-                self._launch(
-                    step, pointers, stream, self.plan.pdl if pdl is None else pdl
-                )
+                self._launch(step, pointers, stream, self.plan.pdl if pdl is None else pdl)
             elif matmul is not None:
                 matmul(step.args)
             else:
-                raise Unsupported(
-                    f"{self.plan.kernel.id} needs a library matrix product: give matmul"
-                )
+                raise Unsupported(f"{self.plan.kernel.id} needs a library matrix product: give matmul")
 
     def unload(self) -> None:
         """Free the module."""
         self.device.call("cuModuleUnload", self.module)
 
-    def _launch(
-        self, step: Step, pointers: Mapping[str, int], stream: int, pdl: bool
-    ) -> None:
+    def _launch(self, step: Step, pointers: Mapping[str, int], stream: int, pdl: bool) -> None:
         driver, plan = self.device.driver, self.plan
         values = _arguments(plan, step, pointers)
         # The driver reads the array of addresses during the call only; `values` outlives it.
-        addresses = (ctypes.c_void_p * len(values))(
-            *[ctypes.addressof(v) for v in values]
-        )
+        addresses = (ctypes.c_void_p * len(values))(*[ctypes.addressof(v) for v in values])
         config = driver.CUlaunchConfig()
         config.gridDimX, config.gridDimY, config.gridDimZ = plan.grid
         config.blockDimX, config.blockDimY, config.blockDimZ = plan.block
@@ -165,14 +153,10 @@ class Loaded:
             early.id = driver.CUlaunchAttributeID.CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION
             early.value.programmaticStreamSerializationAllowed = 1
             config.attrs, config.numAttrs = [early], 1
-        self.device.call(
-            "cuLaunchKernelEx", config, self.function, ctypes.addressof(addresses), 0
-        )
+        self.device.call("cuLaunchKernelEx", config, self.function, ctypes.addressof(addresses), 0)
 
 
-def _arguments(
-    plan: Plan, step: Step, pointers: Mapping[str, int]
-) -> list[ctypes.c_void_p | ctypes.c_int32]:
+def _arguments(plan: Plan, step: Step, pointers: Mapping[str, int]) -> list[ctypes.c_void_p | ctypes.c_int32]:
     """Inputs, dimensions as int32, outputs: the order of `plugins/README.md`."""
     family, problem = plan.kernel.family, plan.problem
     ins = [t.name for t in family.tensors(family.inputs, problem)]

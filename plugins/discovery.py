@@ -21,9 +21,7 @@ def families(root: Path = ROOT) -> dict[str, Family]:
 
 def kernels(family: Family) -> list[Kernel]:
     """The family's versions in natural order (v2 before v10)."""
-    return [
-        read(family, path) for path in sorted(family.folder.glob("*.cu"), key=_natural)
-    ]
+    return [read(family, path) for path in sorted(family.folder.glob("*.cu"), key=_natural)]
 
 
 def all_kernels(root: Path = ROOT) -> list[Kernel]:
@@ -40,19 +38,13 @@ def find(kernel_id: str, root: Path = ROOT) -> Kernel:
 
 
 def _natural(path: Path) -> list[tuple[int, str]]:
-    return [
-        (int(p), "") if p.isdigit() else (0, p) for p in re.split(r"(\d+)", path.stem)
-    ]
+    return [(int(p), "") if p.isdigit() else (0, p) for p in re.split(r"(\d+)", path.stem)]
 
 
 def _family(path: Path) -> Family:
     module = _load(path)
     label = (module.__doc__ or "").strip().splitlines()
-    missing = [
-        n
-        for n in ("DIMS", "INPUTS", "OUTPUTS", "TOLERANCES", "BUILD", "reference")
-        if not hasattr(module, n)
-    ]
+    missing = [n for n in ("DIMS", "INPUTS", "OUTPUTS", "TOLERANCES", "BUILD", "reference") if not hasattr(module, n)]
     if missing or not label:
         raise BadKernelFile(f"{path}: define {', '.join(missing) or 'a docstring'}")
     constants: Mapping[str, float] = getattr(module, "CONSTANTS", {})

@@ -46,11 +46,7 @@ def occupancy(gpu: Gpu, threads: int, registers: int, shared: int) -> float:
     """
     warps = -(-threads // 32)
     warp_registers = -(-registers * 32 // 256) * 256
-    by_registers = (
-        gpu.registers_per_sm // warp_registers // warps if registers else 1 << 30
-    )
+    by_registers = gpu.registers_per_sm // warp_registers // warps if registers else 1 << 30
     by_shared = gpu.shared_per_sm // (-(-shared // 128) * 128 + 1024)
-    blocks = min(
-        gpu.threads_per_sm // (warps * 32), gpu.blocks_per_sm, by_registers, by_shared
-    )
+    blocks = min(gpu.threads_per_sm // (warps * 32), gpu.blocks_per_sm, by_registers, by_shared)
     return blocks * warps * 32 / gpu.threads_per_sm

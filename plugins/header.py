@@ -50,28 +50,16 @@ def read(family: Family, path: Path) -> Kernel:
     """The version that `path` declares; raises BadKernelFile naming what is missing."""
     text = path.read_text(encoding="utf-8")
     comment = re.match(r"((?://[^\n]*\n)+)", text)
-    lines = (
-        [ln.lstrip("/").strip() for ln in comment.group(1).splitlines()]
-        if comment
-        else []
-    )
+    lines = [ln.lstrip("/").strip() for ln in comment.group(1).splitlines()] if comment else []
     idea = [ln for ln in lines if ln and not ln.startswith("Source:")]
-    origin = [
-        ln.removeprefix("Source:").strip() for ln in lines if ln.startswith("Source:")
-    ]
+    origin = [ln.removeprefix("Source:").strip() for ln in lines if ln.startswith("Source:")]
     if not idea or not origin:
-        raise BadKernelFile(
-            f"{path}:1: begin with '// <idea>' and '// Source: <where it is from>'"
-        )
+        raise BadKernelFile(f"{path}:1: begin with '// <idea>' and '// Source: <where it is from>'")
     found = _LAUNCH_BLOCK.search(text)
     if not found:
-        raise BadKernelFile(
-            f"{path}: add a '/* launch ... */' block that assigns grid and block"
-        )
+        raise BadKernelFile(f"{path}: add a '/* launch ... */' block that assigns grid and block")
     line = text[: found.start(1)].count("\n") + 1
-    return Kernel(
-        family, path.stem, path, " ".join(idea), origin[0], found.group(1), line
-    )
+    return Kernel(family, path.stem, path, " ".join(idea), origin[0], found.group(1), line)
 
 
 def plan(kernel: Kernel, problem: Problem, gpu: Gpu, pick: int = 0) -> Plan:
@@ -91,17 +79,13 @@ def choices(kernel: Kernel, problem: Problem, gpu: Gpu) -> int:
     return block.width
 
 
-def grid_expression(
-    chosen: Plan, symbols: Mapping[str, Any], calls: Mapping[str, Any]
-) -> Any:
+def grid_expression(chosen: Plan, symbols: Mapping[str, Any], calls: Mapping[str, Any]) -> Any:
     """The `grid` line again, with `symbols` (say a dynamic row count) in place of the numbers.
 
     `calls` replaces functions, e.g. {"cdiv": trtp.cdiv, "min": ...}; every other name keeps the
     value it had in the plan, so only what `grid` mentions directly can follow a dynamic shape.
     """
-    block = _Block(
-        chosen.kernel, chosen.problem, Gpu("sm_90", 132, 2048, 32, 0, 1 << 30), 0
-    )
+    block = _Block(chosen.kernel, chosen.problem, Gpu("sm_90", 132, 2048, 32, 0, 1 << 30), 0)
     block.names.update({k: v for k, v in chosen.macros.items()})
     block.names.update(symbols)
     block.calls.update(calls)
@@ -118,11 +102,7 @@ def _split(packs: int, *counts: int) -> int:
     if teams:
         return min(1024, teams[0])
     ragged = -(-packs // counts[0])
-    return (
-        1 << (ragged - 1).bit_length()
-        if ragged <= 32
-        else min(1024, -(-ragged // 32) * 32)
-    )
+    return 1 << (ragged - 1).bit_length() if ragged <= 32 else min(1024, -(-ragged // 32) * 32)
 
 
 class _Block:
@@ -163,24 +143,16 @@ class _Block:
             self.tree = ast.parse(kernel.launch)
         except SyntaxError as error:
             line = kernel.launch_line + (error.lineno or 1) - 1
-            raise BadKernelFile(
-                f"{kernel.path}:{line}: launch block: {error.msg}"
-            ) from error
+            raise BadKernelFile(f"{kernel.path}:{line}: launch block: {error.msg}") from error
 
     def run(self) -> None:
         for statement in self.tree.body:
-            if isinstance(statement, ast.Assign) and isinstance(
-                statement.targets[0], ast.Name
-            ):
+            if isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name):
                 self.names[statement.targets[0].id] = self.evaluate(statement.value)
-            elif isinstance(statement, ast.Expr) and isinstance(
-                statement.value, ast.Call
-            ):
+            elif isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Call):
                 self.evaluate(statement.value)
             else:
-                raise self._bad(
-                    statement, "only 'name = expression' and calls are allowed"
-                )
+                raise self._bad(statement, "only 'name = expression' and calls are allowed")
 
     def plan(self) -> Plan:
         shared = int(self.names.get("shared", 0))
@@ -208,9 +180,7 @@ class _Block:
         """The last expression assigned to `name`."""
         for statement in reversed(self.tree.body):
             match statement:
-                case ast.Assign(targets=[ast.Name(id=target)], value=value) if (
-                    target == name
-                ):
+                case ast.Assign(targets=[ast.Name(id=target)], value=value) if target == name:
                     return value
         raise BadKernelFile(f"{self.kernel.path}: launch block: assign {name}")
 
@@ -233,9 +203,7 @@ class _Block:
                 return not self.evaluate(operand)
             case ast.BoolOp(op=op, values=values):
                 return self._bool(op, values)
-            case ast.Compare(left=left, ops=[op], comparators=[right]) if (
-                type(op) in _COMPARE
-            ):
+            case ast.Compare(left=left, ops=[op], comparators=[right]) if type(op) in _COMPARE:
                 return _COMPARE[type(op)](self.evaluate(left), self.evaluate(right))
             case ast.IfExp(test=test, body=body, orelse=orelse):
                 return self.evaluate(body if self.evaluate(test) else orelse)
@@ -269,9 +237,7 @@ class _Block:
 
     def _require(self, holds: bool, reason: str) -> None:
         if not holds:
-            raise Unsupported(
-                f"{self.kernel.id} cannot take {self.problem.id}: {reason}"
-            )
+            raise Unsupported(f"{self.kernel.id} cannot take {self.problem.id}: {reason}")
 
     def _triple(self, name: str) -> tuple[int, int, int]:
         if name not in self.names:

@@ -42,9 +42,7 @@ CLASSES: Mapping[str, Callable[[Normal, str], Normal]] = {
 }
 
 
-def make(
-    family: Family, problem: Problem, input_class: str, rng: np.random.Generator
-) -> dict[str, Array]:
+def make(family: Family, problem: Problem, input_class: str, rng: np.random.Generator) -> dict[str, Array]:
     """Inputs by name in the problem's dtype: data of the class, weights and masks ordinary.
 
     A tensor shaped like the first input is data; `mask` hides some columns by -10,000 and -inf;

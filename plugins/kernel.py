@@ -55,11 +55,7 @@ class Problem:
     def id(self) -> str:
         """Readable and unique, e.g. `fp16-12288x768-affine`."""
         shape = "x".join(str(n) for n in self.dims.values())
-        words = [
-            k if v is True else str(v)
-            for k, v in self.options.items()
-            if v is not False
-        ]
+        words = [k if v is True else str(v) for k, v in self.options.items() if v is not False]
         odd = [] if self.align >= 16 else [f"align{self.align}"]
         return "-".join([self.dtype, shape, *words, *odd])
 
@@ -85,13 +81,9 @@ class Family:
     constants: Mapping[str, float]
     build: tuple[Mapping[str, int], ...]
 
-    def tensors(
-        self, declared: tuple[Tensor, ...], problem: Problem
-    ) -> tuple[Tensor, ...]:
+    def tensors(self, declared: tuple[Tensor, ...], problem: Problem) -> tuple[Tensor, ...]:
         """Of `declared`, those that this problem's options call for."""
-        return tuple(
-            t for t in declared if not t.when or problem.options.get(t.when) is True
-        )
+        return tuple(t for t in declared if not t.when or problem.options.get(t.when) is True)
 
     def expect(self, inputs: Mapping[str, Array], problem: Problem) -> dict[str, Array]:
         """Outputs by name in float64; `inputs` by name, any dtype, shaped as declared."""
@@ -100,11 +92,7 @@ class Family:
         with np.errstate(all="ignore"):
             got = self.reference(**wide, **words, **self.constants)
         outs = self.tensors(self.outputs, problem)
-        return (
-            {t.name: got[t.name] for t in outs}
-            if isinstance(got, dict)
-            else {outs[0].name: got}
-        )
+        return {t.name: got[t.name] for t in outs} if isinstance(got, dict) else {outs[0].name: got}
 
     def tolerance(self, dtype: str, input_class: str) -> Tolerance:
         """The tolerance of `dtype/input_class` where there is one, else of the dtype."""
@@ -114,10 +102,7 @@ class Family:
         """Fewest bytes through device memory: each input read once, each output written once."""
         every = self.tensors(self.inputs + self.outputs, problem)
         shapes = [[problem.dims[d] for d in t.dims] for t in every]
-        return (
-            sum(int(np.prod(s, dtype=np.int64)) for s in shapes)
-            * ITEMSIZE[problem.dtype]
-        )
+        return sum(int(np.prod(s, dtype=np.int64)) for s in shapes) * ITEMSIZE[problem.dtype]
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,9 +49,7 @@ def unavailable() -> str | None:
     return None
 
 
-def compile_plan(
-    plan: Plan, gpu: Gpu, form: str = "cubin", cache: Path | None = None
-) -> Compiled:
+def compile_plan(plan: Plan, gpu: Gpu, form: str = "cubin", cache: Path | None = None) -> Compiled:
     """Machine code (`form` "cubin") or PTX ("ptx") of `plan` for `gpu`; raises CompileError.
 
     A cubin runs on every driver of its CUDA major version; PTX needs a driver at least as new as
@@ -87,20 +85,9 @@ def _options(plan: Plan, gpu: Gpu) -> list[str]:
     defines = {
         "ENTRY": plan.kernel.entry,
         f"DTYPE_{plan.problem.dtype.upper()}": 1,
-        **{
-            k.upper(): repr(float(v)) + "f"
-            for k, v in plan.kernel.family.constants.items()
-        },
-        **{
-            k.upper(): int(v)
-            for k, v in plan.problem.options.items()
-            if isinstance(v, bool)
-        },
-        **{
-            f"{k}_{v}".upper(): 1
-            for k, v in plan.problem.options.items()
-            if isinstance(v, str)
-        },
+        **{k.upper(): repr(float(v)) + "f" for k, v in plan.kernel.family.constants.items()},
+        **{k.upper(): int(v) for k, v in plan.problem.options.items() if isinstance(v, bool)},
+        **{f"{k}_{v}".upper(): 1 for k, v in plan.problem.options.items() if isinstance(v, str)},
         **{k: int(v) if isinstance(v, bool) else v for k, v in plan.macros.items()},
     }
     return [
@@ -117,19 +104,13 @@ def _options(plan: Plan, gpu: Gpu) -> list[str]:
 def _cuda_includes() -> list[Path]:
     """Header folders: the CCCL and CUDA wheels, then an installed toolkit."""
     spec = find_spec("nvidia")
-    roots = (
-        [Path(p) / "cu13/include" for p in (spec.submodule_search_locations or [])]
-        if spec
-        else []
-    )
+    roots = [Path(p) / "cu13/include" for p in (spec.submodule_search_locations or [])] if spec else []
     roots.append(Path(os.environ.get("CUDA_HOME", "/usr/local/cuda")) / "include")
     return [p for root in roots for p in (root / "cccl", root) if p.is_dir()]
 
 
 def _digest(path: Path, words: list[str]) -> str:
-    whole = hashlib.sha256(
-        "\0".join(w for w in words if not w.startswith("-I")).encode()
-    )
+    whole = hashlib.sha256("\0".join(w for w in words if not w.startswith("-I")).encode())
     todo, seen = [path], set[Path]()
     while todo:
         here = todo.pop()
@@ -138,11 +119,7 @@ def _digest(path: Path, words: list[str]) -> str:
         seen.add(here)
         text = here.read_text(encoding="utf-8")
         whole.update(text.encode())
-        todo += [
-            base / name
-            for name in _INCLUDE.findall(text)
-            for base in (_HERE, here.parent)
-        ]
+        todo += [base / name for name in _INCLUDE.findall(text) for base in (_HERE, here.parent)]
     return whole.hexdigest()[:20]
 
 
@@ -156,15 +133,11 @@ def _version() -> str:
     return f"nvrtc {major}.{minor}"
 
 
-def _nvrtc(
-    source: bytes, name: str, options: list[str], form: str
-) -> tuple[bytes, str]:
+def _nvrtc(source: bytes, name: str, options: list[str], form: str) -> tuple[bytes, str]:
     nvrtc = _bindings()
     _, program = nvrtc.nvrtcCreateProgram(source, name.encode(), 0, [], [])
     try:
-        (status,) = nvrtc.nvrtcCompileProgram(
-            program, len(options), [o.encode() for o in options]
-        )
+        (status,) = nvrtc.nvrtcCompileProgram(program, len(options), [o.encode() for o in options])
         _, size = nvrtc.nvrtcGetProgramLogSize(program)
         log = b" " * size
         nvrtc.nvrtcGetProgramLog(program, log)
@@ -188,8 +161,6 @@ def _read_log(entry: str, gpu: Gpu, code: bytes, log: str) -> Compiled:
     for name, pattern in _LOG.items():
         hit = pattern.search(log)
         if hit is None and name == "registers":
-            raise BadKernelFile(
-                f"{entry}: no kernel was compiled: name the __global__ function ENTRY"
-            )
+            raise BadKernelFile(f"{entry}: no kernel was compiled: name the __global__ function ENTRY")
         found[name] = int(hit.group(1)) if hit else 0
     return Compiled(entry=entry, arch=gpu.arch, code=code, log=log, **found)

@@ -6,7 +6,7 @@ import threading
 from importlib import import_module
 from importlib.util import find_spec
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 from bench.kernels.measurement import Clocks
 
@@ -28,7 +28,7 @@ class Watch:
         self._seen: list[tuple[int, int, int, float, int]] = []
         self._nvml: Any = import_module("pynvml") if find_spec("pynvml") else None
 
-    def __enter__(self) -> Watch:
+    def __enter__(self) -> Self:
         if self._nvml is not None:
             self._nvml.nvmlInit()
             self._gpu = self._nvml.nvmlDeviceGetHandleByIndex(0)
@@ -53,9 +53,7 @@ class Watch:
             return None
         sm, memory, celsius, watts, bits = zip(*self._seen, strict=True)
         found = [r for r in _REASONS if any(b & self._bit(r) for b in bits)]
-        return Clocks(
-            min(sm), max(sm), max(memory), max(celsius), max(watts), tuple(found)
-        )
+        return Clocks(min(sm), max(sm), max(memory), max(celsius), max(watts), tuple(found))
 
     def _bit(self, reason: str) -> int:
         for prefix in ("nvmlClocksEventReason", "nvmlClocksThrottleReason"):

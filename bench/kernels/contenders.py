@@ -58,12 +58,7 @@ def buffers(family: Family, problem: Problem, sets: int) -> list[Tensors]:
     outs = family.tensors(family.outputs, problem)
     return [
         {t.name: tensor(t.name, t.dims) for t in ins}
-        | {
-            t.name: torch.empty(
-                [problem.dims[d] for d in t.dims], dtype=dtype, device="cuda"
-            )
-            for t in outs
-        }
+        | {t.name: torch.empty([problem.dims[d] for d in t.dims], dtype=dtype, device="cuda") for t in outs}
         for _ in range(sets)
     ]
 
@@ -74,19 +69,11 @@ def copies(problem: Problem, family: Family, sets: int) -> Contender:
     Weights and masks are left out, so the floor is a little low. Sizes are rounded up to
     4 KiB and source and destination are tensors of their own: odd ends copy at half the speed.
     """
-    data = [
-        t for t in family.inputs + family.outputs if t.dims == family.inputs[0].dims
-    ]
+    data = [t for t in family.inputs + family.outputs if t.dims == family.inputs[0].dims]
     each = math.prod(problem.dims[d] for d in data[0].dims) * ITEMSIZE[problem.dtype]
     exact = each * len(family.tensors(tuple(data), problem)) // 2
     size = math.ceil(exact / 4096) * 4096
-    pairs = [
-        [
-            torch.randint(0, 255, (size,), dtype=torch.uint8, device="cuda")
-            for _ in range(2)
-        ]
-        for _ in range(sets)
-    ]
+    pairs = [[torch.randint(0, 255, (size,), dtype=torch.uint8, device="cuda") for _ in range(2)] for _ in range(sets)]
     return Contender("copy", "floor", lambda i: pairs[i][1].copy_(pairs[i][0]), None)
 
 
@@ -103,10 +90,7 @@ def version(
         loaded = device.load(prepare(kernel, problem, device.gpu))
     except (Unsupported, CompileError) as error:
         return Absent(name, "version", str(error))
-    space = {
-        n: torch.empty(size, dtype=TORCH[problem.dtype], device="cuda")
-        for n, size in loaded.plan.workspace.items()
-    }
+    space = {n: torch.empty(size, dtype=TORCH[problem.dtype], device="cuda") for n, size in loaded.plan.workspace.items()}
     calls = [_bound(loaded, {**tensors, **space}, pdl) for tensors in sets]
     outs = [t.name for t in kernel.family.tensors(kernel.family.outputs, problem)]
     return Contender(
@@ -131,25 +115,17 @@ def peers(family: Family, problem: Problem, sets: list[Tensors]) -> list[Contend
 
 def truth(family: Family, problem: Problem, tensors: Tensors) -> tuple[Any, ...]:
     """Float64 outputs on the GPU: the peer's eager formula fed with float64."""
-    wide = {
-        t.name: tensors[t.name].double() for t in family.tensors(family.inputs, problem)
-    }
+    wide = {t.name: tensors[t.name].double() for t in family.tensors(family.inputs, problem)}
     module = import_module(f"bench.kernels.peers.{family.name}")
-    call = (
-        module.peers(problem)["eager"] if not hasattr(module, "truth") else module.truth
-    )
+    call = module.peers(problem)["eager"] if not hasattr(module, "truth") else module.truth
     return tuple(call(wide))
 
 
-def _peer(
-    name: str, call: Callable[[Tensors], tuple[Any, ...]], fed: list[Tensors]
-) -> Contender:
+def _peer(name: str, call: Callable[[Tensors], tuple[Any, ...]], fed: list[Tensors]) -> Contender:
     return Contender(name, "peer", lambda i: call(fed[i]), lambda: call(fed[0]))
 
 
-def _bound(
-    loaded: Loaded, tensors: Mapping[str, Any], pdl: bool | None
-) -> Callable[[], None]:
+def _bound(loaded: Loaded, tensors: Mapping[str, Any], pdl: bool | None) -> Callable[[], None]:
     pointers = {n: t.data_ptr() for n, t in tensors.items()}
     matmul = _matmul(tensors)
 

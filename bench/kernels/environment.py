@@ -17,9 +17,7 @@ from plugins.nvrtc import source_digest
 _PACKAGES = ("torch", "triton", "cuda-bindings", "nvidia-cuda-nvrtc", "numpy")
 
 
-def describe(
-    kernels: Sequence[Kernel], command: str, commit: str = ""
-) -> dict[str, str]:
+def describe(kernels: Sequence[Kernel], command: str, commit: str = "") -> dict[str, str]:
     """Name to value, all text; `commit` overrides git where the sources travel without it."""
     device = current()
     driver = device.call("cuDriverGetVersion")
@@ -41,9 +39,7 @@ def describe(
 
 def digest(kernels: Sequence[Kernel]) -> str:
     """One digest over every version's source and what it includes."""
-    every = "".join(
-        f"{k.id}:{source_digest(k.path)};" for k in sorted(kernels, key=lambda k: k.id)
-    )
+    every = "".join(f"{k.id}:{source_digest(k.path)};" for k in sorted(kernels, key=lambda k: k.id))
     return sha256(every.encode()).hexdigest()[:16]
 
 
@@ -63,9 +59,7 @@ def _package(name: str) -> str:
 def _git() -> str:
     asked = ["git", "describe", "--always", "--dirty", "--abbrev=12"]
     try:
-        done = subprocess.run(
-            asked, capture_output=True, text=True, check=True, cwd=Path(__file__).parent
-        )
+        done = subprocess.run(asked, capture_output=True, text=True, check=True, cwd=Path(__file__).parent)
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
     return done.stdout.strip()

@@ -29,23 +29,15 @@ class Refused:
     wrong: bool
 
 
-def compile_all(
-    jobs: Iterable[Job], workers: int | None = None
-) -> list[Ready | Refused]:
+def compile_all(jobs: Iterable[Job], workers: int | None = None) -> list[Ready | Refused]:
     """One result a job, in order. `workers` processes fill the cache, all cores unless told."""
     listed = list(jobs)
     count = min(workers or os.cpu_count() or 1, len(listed))
     if count > 1:
         # A family holds functions, which do not travel: workers find the kernel by its name.
-        light = [
-            (k.id, k.family.folder.parent, problem, gpu) for k, problem, gpu in listed
-        ]
+        light = [(k.id, k.family.folder.parent, problem, gpu) for k, problem, gpu in listed]
         with ProcessPoolExecutor(count, get_context("spawn")) as pool:
-            list(
-                pool.map(
-                    _fill_cache, light, chunksize=max(1, len(light) // (count * 8))
-                )
-            )
+            list(pool.map(_fill_cache, light, chunksize=max(1, len(light) // (count * 8))))
     return [_one(job) for job in listed]
 
 

@@ -35,10 +35,10 @@ class Protocol:
 
     cold: float = 2.2
     graph_ms: float = 1.0
-    block_ms: float = 4.0
+    block_ms: float = 2.0
     warm_ms: float = 200.0
     blocks: int = 30
-    most_blocks: int = 90
+    most_blocks: int = 60
     target: float = 0.005
     with_peers: bool = True
     with_plain: bool = True
@@ -68,18 +68,12 @@ def time_row(
     sets = max(2, math.ceil(protocol.cold * l2 / moved))
     tensors = buffers(family, problem, sets)
     floor = copies(problem, family, sets)
-    launches = sets * max(
-        1, math.ceil(protocol.graph_ms * 1e3 / _rough_us(floor, sets) / sets)
-    )
+    launches = sets * max(1, math.ceil(protocol.graph_ms * 1e3 / _rough_us(floor, sets) / sets))
     field: list[Contender | Absent] = [floor]
     field += [version(device, kernel, problem, tensors) for kernel in versions]
     if protocol.with_plain:
         early = [c.name for c in field if isinstance(c, Contender) and c.pdl]
-        field += [
-            version(device, k, problem, tensors, False)
-            for k in versions
-            if k.name in early
-        ]
+        field += [version(device, k, problem, tensors, False) for k in versions if k.name in early]
     field += peers(family, problem, tensors) if protocol.with_peers else []
     exact = truth(family, problem, tensors[0])
     captured: list[Captured] = []
@@ -90,10 +84,7 @@ def time_row(
     with Watch() as watch:
         samples = _blocks(captured, launches, protocol)
     timings = [
-        Timing(
-            c.contender.name, c.contender.kind, tuple(s), "", c.worst, c.contender.pdl
-        )
-        for c, s in zip(captured, samples, strict=True)
+        Timing(c.contender.name, c.contender.kind, tuple(s), "", c.worst, c.contender.pdl) for c, s in zip(captured, samples, strict=True)
     ] + [Timing(a.name, a.kind, (), a.reason) for a in absent]
     return Timed(
         family=family.name,
@@ -123,9 +114,7 @@ def _capture(
     with torch.cuda.stream(stream):
         try:
             contender.launch(0)
-        except (
-            Exception
-        ) as error:  # a peer's compiler may raise anything; the row must survive it
+        except Exception as error:
             reason = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
             return Absent(contender.name, contender.kind, reason)
         if contender.output is not None:
@@ -144,9 +133,7 @@ def _capture(
     return Captured(contender, graph, kept, worst)
 
 
-def _worst(
-    got: tuple[Any, ...], exact: tuple[Any, ...], family: Family, row: Row
-) -> float:
+def _worst(got: tuple[Any, ...], exact: tuple[Any, ...], family: Family, row: Row) -> float:
     """Largest error in units of the tolerance; infinite if anything is not a number."""
     tolerance = family.tolerance(row.problem.dtype, "random")
     worst = 0.0
@@ -173,16 +160,12 @@ def _rough_us(floor: Contender, sets: int) -> float:
     return max(0.5, float(start.elapsed_time(end)) * 1e3 / sets)
 
 
-def _blocks(
-    captured: Sequence[Captured], launches: int, protocol: Protocol
-) -> list[list[float]]:
+def _blocks(captured: Sequence[Captured], launches: int, protocol: Protocol) -> list[list[float]]:
     """Block samples, microseconds a launch; odd rounds run in the opposite order (ABBA)."""
     replays = [_replays(c, protocol) for c in captured]
     samples: list[list[float]] = [[] for _ in captured]
     for number in range(protocol.most_blocks):
-        order = (
-            range(len(captured)) if number % 2 == 0 else reversed(range(len(captured)))
-        )
+        order = range(len(captured)) if number % 2 == 0 else reversed(range(len(captured)))
         events = [(i, _timed_replays(captured[i].graph, replays[i])) for i in order]
         torch.cuda.synchronize()
         for i, (start, end) in events:

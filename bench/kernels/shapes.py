@@ -49,9 +49,7 @@ def rows(family: str) -> list[Row]:
     return list(_ROWS[family]()) if family in _ROWS else []
 
 
-def _problems(
-    dims: Mapping[str, int], where: str, *options: Mapping[str, Option]
-) -> Iterator[Row]:
+def _problems(dims: Mapping[str, int], where: str, *options: Mapping[str, Option]) -> Iterator[Row]:
     for dtype in DTYPES:
         for chosen in options or ({},):
             yield Row(Problem(dims, dtype, chosen), where)
@@ -109,9 +107,7 @@ def _softmax() -> Iterator[Row]:
         (8, 4 * 250, 250, True): "conformer 256, batch 8 x 250",
         (1, 8 * 850, 850, True): "DAB-DETR encoder, 25 x 34",
     }.items():
-        yield from _problems(
-            {"batch": batch, "rows": rows_, "cols": cols}, where, {"masked": masked}
-        )
+        yield from _problems({"batch": batch, "rows": rows_, "cols": cols}, where, {"masked": masked})
 
 
 def _attention() -> Iterator[Row]:

@@ -23,15 +23,11 @@ class Interval:
         return (self.high_us - self.low_us) / 2 / self.median_us
 
 
-def median_interval(
-    samples_us: Sequence[float], resamples: int = 1000, seed: int = 0
-) -> Interval:
+def median_interval(samples_us: Sequence[float], resamples: int = 1000, seed: int = 0) -> Interval:
     """Median of `samples_us` and the percentile bootstrap of it."""
     data: NDArray[np.float64] = np.asarray(samples_us, dtype=np.float64)
     rng = np.random.default_rng(seed)
-    medians = np.median(
-        data[rng.integers(0, len(data), (resamples, len(data)))], axis=1
-    )
+    medians = np.median(data[rng.integers(0, len(data), (resamples, len(data)))], axis=1)
     low, high = np.percentile(medians, [2.5, 97.5])
     return Interval(float(np.median(data)), float(low), float(high))
 
@@ -46,9 +42,7 @@ def ratio_interval(
 
     Both sequences belong to the same blocks, so a drift of the clock cancels in each ratio.
     """
-    ratios = np.asarray(ours_us, dtype=np.float64) / np.asarray(
-        theirs_us, dtype=np.float64
-    )
+    ratios = np.asarray(ours_us, dtype=np.float64) / np.asarray(theirs_us, dtype=np.float64)
     got = median_interval(ratios.tolist(), resamples, seed)
     return got.median_us, got.low_us, got.high_us
 

@@ -16,15 +16,9 @@ OUTPUTS = (Tensor("y", ("count",)),)
 OPTIONS = {"form": ("erf", "tanh")}
 BUILD = ({"count": 12288 * 3072},)
 TOLERANCES = {
-    "fp32": Tolerance(
-        2e-6, 2e-6, "erf to 1.5e-7 (Abramowitz and Stegun 7.1.26), fast exp and rcp"
-    ),
-    "fp16": Tolerance(
-        1e-3, 1e-5, "the output is rounded to 11 bits: half a unit is 5e-4"
-    ),
-    "bf16": Tolerance(
-        8e-3, 1e-5, "the output is rounded to 8 bits: half a unit is 4e-3"
-    ),
+    "fp32": Tolerance(2e-6, 2e-6, "erf to 1.5e-7 (Abramowitz and Stegun 7.1.26), fast exp and rcp"),
+    "fp16": Tolerance(1e-3, 1e-5, "the output is rounded to 11 bits: half a unit is 5e-4"),
+    "bf16": Tolerance(8e-3, 1e-5, "the output is rounded to 8 bits: half a unit is 4e-3"),
 }
 
 

@@ -22,18 +22,10 @@ BUILD = (
     {"batch": 8, "rows": 12 * 197, "cols": 197},
 )
 TOLERANCES = {
-    "fp32": Tolerance(
-        1e-5, 1e-7, "fast exponential and float32 sums of up to 16,384 terms"
-    ),
-    "fp16": Tolerance(
-        1e-3, 6e-8, "the output is rounded to 11 bits, below 6e-5 to steps of 6e-8"
-    ),
-    "bf16": Tolerance(
-        8e-3, 1e-7, "the output is rounded to 8 bits: half a unit is 4e-3"
-    ),
-    "fp32/shifted": Tolerance(
-        1e-3, 1e-7, "a float32 score near 1,800 comes in steps of 1.2e-4"
-    ),
+    "fp32": Tolerance(1e-5, 1e-7, "fast exponential and float32 sums of up to 16,384 terms"),
+    "fp16": Tolerance(1e-3, 6e-8, "the output is rounded to 11 bits, below 6e-5 to steps of 6e-8"),
+    "bf16": Tolerance(8e-3, 1e-7, "the output is rounded to 8 bits: half a unit is 4e-3"),
+    "fp32/shifted": Tolerance(1e-3, 1e-7, "a float32 score near 1,800 comes in steps of 1.2e-4"),
 }
 
 

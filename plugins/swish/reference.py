@@ -15,12 +15,8 @@ OUTPUTS = (Tensor("y", ("count",)),)
 BUILD = ({"count": 12288 * 3072},)
 TOLERANCES = {
     "fp32": Tolerance(2e-6, 2e-6, "fast exp and rcp: a few units in 2^-22"),
-    "fp16": Tolerance(
-        1e-3, 1e-5, "the output is rounded to 11 bits: half a unit is 5e-4"
-    ),
-    "bf16": Tolerance(
-        8e-3, 1e-5, "the output is rounded to 8 bits: half a unit is 4e-3"
-    ),
+    "fp16": Tolerance(1e-3, 1e-5, "the output is rounded to 11 bits: half a unit is 5e-4"),
+    "bf16": Tolerance(8e-3, 1e-5, "the output is rounded to 8 bits: half a unit is 4e-3"),
 }
 
 

@@ -36,15 +36,9 @@ def _sdpa(backend: SDPBackend) -> Call:
     def call(t: dict[str, Any]) -> tuple[Any, ...]:
         batch, heads, seq, _ = t["q"].shape
         # Seen as [batch, heads, seq, seq] without a copy: no launch is charged to the peer.
-        mask = (
-            t["mask"][:, None, None, :].expand(batch, heads, seq, seq)
-            if "mask" in t
-            else None
-        )
+        mask = t["mask"][:, None, None, :].expand(batch, heads, seq, seq) if "mask" in t else None
         with sdpa_kernel([backend]):
-            y = torch.nn.functional.scaled_dot_product_attention(
-                t["q"], t["k"], t["v"], attn_mask=mask, scale=SCALE
-            )
+            y = torch.nn.functional.scaled_dot_product_attention(t["q"], t["k"], t["v"], attn_mask=mask, scale=SCALE)
         return (y,)
 
     return call

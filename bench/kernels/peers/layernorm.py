@@ -17,11 +17,7 @@ EPS = 1e-5
 def eager(t: dict[str, Any]) -> tuple[Any, ...]:
     """(y,) of x, gamma, beta; float64 tensors give the float64 answer."""
     x = t["x"]
-    return (
-        torch.nn.functional.layer_norm(
-            x, x.shape[-1:], t.get("gamma"), t.get("beta"), EPS
-        ),
-    )
+    return (torch.nn.functional.layer_norm(x, x.shape[-1:], t.get("gamma"), t.get("beta"), EPS),)
 
 
 def peers(problem: Problem) -> dict[str, Call]:

@@ -17,9 +17,7 @@ EPS = 1e-5
 def eager(t: dict[str, Any]) -> tuple[Any, ...]:
     """(y, total) of x, residual, bias, gamma, beta; float64 tensors give the float64 answer."""
     total = t["x"] + t["bias"] + t["residual"]
-    y = torch.nn.functional.layer_norm(
-        total, total.shape[-1:], t["gamma"], t["beta"], EPS
-    )
+    y = torch.nn.functional.layer_norm(total, total.shape[-1:], t["gamma"], t["beta"], EPS)
     return (y, total)
 
 

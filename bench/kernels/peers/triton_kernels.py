@@ -61,10 +61,7 @@ def _softmax(X, M, Y, rows, cols, scale, MASKED: tl.constexpr, BLOCK: tl.constex
     row = tl.program_id(0).to(tl.int64)
     at = tl.arange(0, BLOCK)
     inside = at < cols
-    x = (
-        tl.load(X + row * cols + at, mask=inside, other=-float("inf")).to(tl.float32)
-        * scale
-    )
+    x = tl.load(X + row * cols + at, mask=inside, other=-float("inf")).to(tl.float32) * scale
     if MASKED:
         x += tl.load(M + row // rows * cols + at, mask=inside, other=0.0).to(tl.float32)
     e = tl.exp(x - tl.max(x, axis=0))
@@ -80,9 +77,7 @@ def layernorm_row(x: Any, gamma: Any, beta: Any, y: Any, eps: float) -> None:
     rows, cols = x.shape
     block = triton.next_power_of_2(cols)
     affine = gamma is not None
-    _layernorm[(rows,)](
-        x, gamma, beta, y, cols, eps, affine, block, num_warps=_warps(block)
-    )
+    _layernorm[(rows,)](x, gamma, beta, y, cols, eps, affine, block, num_warps=_warps(block))
 
 
 def skip_layernorm_row(t: dict[str, Any], y: Any, total: Any, eps: float) -> None:
@@ -105,9 +100,7 @@ def skip_layernorm_row(t: dict[str, Any], y: Any, total: Any, eps: float) -> Non
 
 def pointwise(x: Any, y: Any, form: str) -> None:
     """y = form(x), x of any shape and contiguous."""
-    _pointwise[(triton.cdiv(x.numel(), 1024),)](
-        x, y, x.numel(), form, 1024, num_warps=4
-    )
+    _pointwise[(triton.cdiv(x.numel(), 1024),)](x, y, x.numel(), form, 1024, num_warps=4)
 
 
 def softmax_row(x: Any, mask: Any, y: Any, scale: float) -> None:
