@@ -86,7 +86,7 @@ def grid_expression(chosen: Plan, symbols: Mapping[str, Any], calls: Mapping[str
     value it had in the plan, so only what `grid` mentions directly can follow a dynamic shape.
     """
     block = _Block(chosen.kernel, chosen.problem, Gpu("sm_90", 132, 2048, 32, 0, 1 << 30), 0)
-    block.names.update({k: v for k, v in chosen.macros.items()})
+    block.names.update(chosen.macros)
     block.names.update(symbols)
     block.calls.update(calls)
     return block.evaluate(block.assigned("grid"))

@@ -6,10 +6,10 @@ import argparse
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
-from bench.kernels.measurement import Run, Timed
+from bench.kernels.measurement import Run, Timed, save
 from bench.kernels.parallel import Refused, compile_all
 from bench.kernels.shapes import Row, rows
 from bench.kernels.stats import geometric_mean, median_interval
