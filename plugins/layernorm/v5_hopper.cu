@@ -6,7 +6,7 @@ require(cols <= 16384, "at most 16,384 columns")
 VEC = vector(cols)
 PACKS = cols // VEC
 LANES = split(PACKS, 1, 2, 3, 5) if PACKS <= 32 else split(PACKS, 3, 4, 2, 5) if PACKS <= 160 else split(PACKS, 3, 2, 4, 5) if PACKS <= 384 else split(PACKS, 4, 3, 6, 5) if PACKS <= 768 or PACKS > 1024 else split(PACKS, 2, 3, 5)
-ROWS = 2 if PACKS > 768 and PACKS <= 1024 and rows >= 8 * sms else 1   # long rows share the weights
+ROWS = 2 if PACKS > 768 and PACKS <= 1024 and hint(rows >= 8 * sms) else 1   # long rows share the weights
 BLOCK = LANES * max(1, (256 if LANES <= 16 else 128) // LANES)
 GROUPS = BLOCK // LANES
 grid = cdiv(rows, GROUPS * ROWS)
