@@ -61,7 +61,7 @@ class Device:
         self.handle = self.call("cuDeviceGet", index)
         self.context = self.call("cuDevicePrimaryCtxRetain", self.handle)
         self.call("cuCtxSetCurrent", self.context)
-        self.name: str = self.call("cuDeviceGetName", 128, self.handle).decode().rstrip("\0")
+        self.name: str = self.call("cuDeviceGetName", 128, self.handle).decode().split("\0")[0]
         self.gpu = self._limits()
 
     def call(self, name: str, *args: Any) -> Any:

@@ -195,6 +195,12 @@ class _Block:
                 raise self._bad(node, f"unknown name '{name}'")
             case ast.Tuple(elts=items):
                 return tuple(self.evaluate(item) for item in items)
+            case ast.Call(func=ast.Name(id=name), args=args) if name in self.calls:
+                return self.calls[name](*[self.evaluate(a) for a in args])
+        return self._operation(node)
+
+    def _operation(self, node: ast.expr) -> Any:
+        match node:
             case ast.BinOp(left=left, op=op, right=right) if type(op) in _BINARY:
                 return _BINARY[type(op)](self.evaluate(left), self.evaluate(right))
             case ast.UnaryOp(op=ast.USub(), operand=operand):
@@ -207,8 +213,6 @@ class _Block:
                 return _COMPARE[type(op)](self.evaluate(left), self.evaluate(right))
             case ast.IfExp(test=test, body=body, orelse=orelse):
                 return self.evaluate(body if self.evaluate(test) else orelse)
-            case ast.Call(func=ast.Name(id=name), args=args) if name in self.calls:
-                return self.calls[name](*[self.evaluate(a) for a in args])
         raise self._bad(node, f"'{ast.unparse(node)}' is not allowed here")
 
     def _bool(self, op: ast.boolop, values: list[ast.expr]) -> Any:

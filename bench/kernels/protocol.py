@@ -120,7 +120,8 @@ def _capture(
         if contender.output is not None:
             stream.synchronize()
             worst = _worst(contender.output(), exact, family, row)
-        if worst > 1:
+        # torch rounds what it hands from one kernel to the next to 16 bits; that is its nature.
+        if worst > (4 if contender.kind == "peer" else 1):
             reason = f"wrong: {worst:.3g} times the tolerance; not timed"
             return Absent(contender.name, contender.kind, reason)
         for i in range(1, min(sets, 3)):

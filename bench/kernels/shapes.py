@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from plugins.kernel import Option, Problem
@@ -139,3 +139,11 @@ _ROWS = {
     "softmax": _softmax,
     "attention": _attention,
 }
+
+
+_PEERS = {"attention": ("eager", "sdpa-flash", "sdpa-cudnn", "sdpa-efficient", "sdpa-math")}
+
+
+def contenders(family: str, versions: Sequence[str]) -> list[str]:
+    """Names that may take part: the copy, the versions, and what `peers/<family>.py` offers on a GPU."""
+    return ["copy", *versions, *_PEERS.get(family, ("eager", "compile", "triton"))]

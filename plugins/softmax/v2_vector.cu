@@ -5,7 +5,7 @@
 require(cols <= 16384, "at most 16,384 columns")
 VEC = vector(cols)
 PACKS = cols // VEC
-LANES = split(PACKS, 1) if PACKS <= 32 else split(PACKS, 3, 4, 2) if PACKS <= 64 else 32 * max(1, PACKS // 106) if itemsize == 4 and VEC > 1 and cols <= 1024 else 32 if cols <= 1024 else min(1024, 32 * cdiv(PACKS, 32 * max(1, 16 // VEC)))
+LANES = split(PACKS, 1) if PACKS <= 32 else split(PACKS, 3, 4, 2) if PACKS <= 64 else split(PACKS, 6, 4, 8) if VEC > 2 and PACKS <= 128 else 32 * max(1, PACKS // 106) if itemsize == 4 and VEC > 1 and cols <= 1024 else 32 if cols <= 1024 else min(1024, 32 * cdiv(PACKS, 32 * max(1, 16 // VEC)))
 ROWS = 1
 BLOCK = LANES * max(1, (256 if LANES == 32 else 128) // LANES)
 GROUPS = BLOCK // LANES

@@ -1,4 +1,5 @@
 """The Triton peers: what one writes in Triton in an afternoon, float32 statistics."""
+# ruff: noqa: N803, PLR0913
 
 from __future__ import annotations
 
