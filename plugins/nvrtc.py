@@ -157,10 +157,9 @@ def _nvrtc(source: bytes, name: str, options: list[str], form: str) -> tuple[byt
 
 
 def _read_log(entry: str, gpu: Gpu, code: bytes, log: str) -> Compiled:
-    found = {}
-    for name, pattern in _LOG.items():
-        hit = pattern.search(log)
-        if hit is None and name == "registers":
-            raise BadKernelFile(f"{entry}: no kernel was compiled: name the __global__ function ENTRY")
-        found[name] = int(hit.group(1)) if hit else 0
+    # One report a kernel of the file; ours begins at its name.
+    ours = log.partition(f"Compiling entry function '{entry}'")[2].partition("Compiling entry function")[0]
+    if not ours:
+        raise BadKernelFile(f"{entry}: no kernel of this name was compiled: call the __global__ function ENTRY")
+    found = {name: int(hit.group(1)) if (hit := pattern.search(ours)) else 0 for name, pattern in _LOG.items()}
     return Compiled(entry=entry, arch=gpu.arch, code=code, log=log, **found)

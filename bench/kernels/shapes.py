@@ -141,7 +141,7 @@ _ROWS = {
 }
 
 
-_PEERS = {"attention": ("eager", "sdpa-flash", "sdpa-cudnn", "sdpa-efficient", "sdpa-math")}
+_PEERS = {"attention": ("sdpa-flash", "sdpa-cudnn", "sdpa-efficient")}
 
 
 def contenders(family: str, versions: Sequence[str]) -> list[str]:
