@@ -24,7 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("families", nargs="*", help="families to time; all when left out")
     parser.add_argument("--out", type=Path, default=Path("results/kernels.json"))
     parser.add_argument("--commit", default="", help="commit of the sources when git is not at hand")
-    parser.add_argument("--blocks", type=int, default=30, help="fewest blocks a problem")
+    parser.add_argument("--blocks", type=int, default=30, help="fewest blocks a problem; twice as many at most")
     options = parser.parse_args(arguments)
     reason = unavailable()
     if reason:
@@ -48,7 +48,7 @@ def measure(chosen: Sequence[Family], options: argparse.Namespace) -> Run:
     from bench.kernels.environment import describe
     from bench.kernels.protocol import Protocol, time_row
 
-    protocol = Protocol(blocks=options.blocks)
+    protocol = Protocol(blocks=options.blocks, most_blocks=2 * options.blocks)
     device = current()
     versions = {f.name: kernels(f) for f in chosen}
     _compile(chosen, versions)
