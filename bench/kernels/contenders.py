@@ -140,6 +140,8 @@ def _matmul(tensors: Mapping[str, Any]) -> Matmul:
 
     def call(names: tuple[str, ...]) -> None:
         a, b = (_side(tensors, n) for n in names[:2])
+        if a.dim() == 1:  # a workspace is flat: its rows are as long as b's columns
+            a = a.view(*b.shape[:-2], -1, b.shape[-2])
         out = tensors[names[2]]
         torch.matmul(a, b, out=out.view(*a.shape[:-1], b.shape[-1]))
 

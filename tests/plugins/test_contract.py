@@ -20,7 +20,7 @@ pytestmark = pytest.mark.skipif(device.unavailable() is not None, reason=str(dev
 
 AWKWARD = (1, 2, 3, 5, 7, 8, 9, 16, 31, 33, 63, 64, 65, 100, 127, 129, 197, 256, 257, 320, 500, 511, 513, 768, 1000)
 WIDE = (1023, 1024, 1025, 1536, 2047, 2050, 3072, 4095, 4096, 4097, 4099, 8192, 16383, 16384)
-# Attention runs on a library product beside the kernel: tests/plugins/test_attention.py covers it.
+# Attention runs on a library product beside the kernel: tests/plugins/attention covers it.
 KERNELS = [k for k in all_kernels() if k.family.name != "attention"]
 
 
