@@ -72,9 +72,11 @@ __device__ __forceinline__ void meet(int team) {
     asm volatile("bar.sync %0, %1;" ::"r"(team + 1), "n"(TEAM) : "memory");
 }
 
-// Running softmax of two rows.
+// Running softmax of two rows. `far` says for the whole warp that a maximum is so large that the
+// product with SCALE * LOG2E, rounded, is off by more than the exponent may be.
 struct Rows {
   float most[2], sum[2];
+  bool far;
 };
 
 // scores -> probabilities as operand pairs; `out` is rescaled to the new maximum.
@@ -117,10 +119,17 @@ __device__ __forceinline__ void soften(float (&s)[SCORES], u32 (&p)[SCORES / 2],
 #pragma unroll
       for (int j = 0; j < 32; j += 4) out[j + 2 * r] *= shrink, out[j + 2 * r + 1] *= shrink;
     }
+    rows.far = !MASKED && __any_sync(0xffffffffu, fmaxf(fabsf(most[0]), fabsf(most[1])) * unit > 65536);
   }
 #pragma unroll
   for (int r = 0; r < 2; ++r) {
-    const float base = rows.most[r] == -kInf ? 0 : rows.most[r] * unit;
+    float base = rows.most[r] == -kInf ? 0 : rows.most[r];
+    if (rows.far) {
+#pragma unroll
+      for (int j = 0; j < SCORES; j += 4) s[j + 2 * r] -= base, s[j + 2 * r + 1] -= base;
+      base = 0;
+    }
+    base *= unit;
     float sum = 0, odd = 0;
 #pragma unroll
     for (int j = 0; j < SCORES; j += 4) {
@@ -178,8 +187,8 @@ __device__ __forceinline__ void merge(float* shared, float (&out)[32], Rows& row
 #pragma unroll
     for (int r = 0; r < 2; ++r) {
       const float m = theirs[(32 + r) * TEAM], most = fmaxf(rows.most[r], m);
-      const float base = most == -kInf ? 0 : most * unit;
-      const float a = power(fmaf(rows.most[r], unit, -base)), b = power(fmaf(m, unit, -base));
+      const float base = most == -kInf ? 0 : most;
+      const float a = power((rows.most[r] - base) * unit), b = power((m - base) * unit);
       rows.most[r] = most;
       rows.sum[r] = rows.sum[r] * a + theirs[(34 + r) * TEAM] * b;
 #pragma unroll
@@ -236,7 +245,7 @@ __device__ __forceinline__ void attend(const elem* q, const elem* k, const elem*
   };
   float s[SCORES], out[32];
   u32 p[SCORES / 2], key_slot = 0, value_slot = TILE_BYTES;
-  Rows rows = {{-kInf, -kInf}, {0, 0}};
+  Rows rows = {{-kInf, -kInf}, {0, 0}, false};
 #pragma unroll
   for (int j = 0; j < 32; ++j) out[j] = 0;
   hide += team * KEYS;

@@ -9,8 +9,9 @@ require(align >= 16, "tiles are copied in 16-byte pieces, so pointers must be mu
 KEYS = 64
 few = hint(cdiv(seq, 64) * batch * heads <= sms) and shared_limit >= 73728 + 4 * seq
 WARPS = 2 if few else 4
-SPLIT = (4 if seq <= 256 else 2) if few else 1   # teams that share the keys of a query
-SLOTS = 2 if SPLIT == 4 else 4
+tiles = max(1, cdiv(seq, KEYS))
+SPLIT = min(4 if seq <= 256 else 2, tiles) if few else 1   # teams that share the keys of a query; none is idle
+SLOTS = min(4, cdiv(tiles, SPLIT) + 1)
 BLOCKS = 3 if SPLIT == 1 else 1
 shared = SPLIT * SLOTS * KEYS * 128 + 2048 * WARPS + (4 * KEYS * cdiv(seq, KEYS) if masked else 0)
 grid = (cdiv(seq, 16 * WARPS), batch * heads)
