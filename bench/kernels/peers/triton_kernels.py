@@ -10,7 +10,7 @@ import triton.language as tl
 
 
 @triton.jit
-def _layernorm(X, G, B, Y, cols, eps, AFFINE: tl.constexpr, BLOCK: tl.constexpr):  # type: ignore[no-untyped-def]
+def _layernorm(X, G, B, Y, cols, eps, AFFINE: tl.constexpr, BLOCK: tl.constexpr):  # type: ignore[no-untyped-def, untyped-decorator]
     row = tl.program_id(0).to(tl.int64)
     at = tl.arange(0, BLOCK)
     inside = at < cols
@@ -26,7 +26,7 @@ def _layernorm(X, G, B, Y, cols, eps, AFFINE: tl.constexpr, BLOCK: tl.constexpr)
 
 
 @triton.jit
-def _skip(X, R, C, G, B, Y, T, cols, eps, KEEP: tl.constexpr, BLOCK: tl.constexpr):  # type: ignore[no-untyped-def]
+def _skip(X, R, C, G, B, Y, T, cols, eps, KEEP: tl.constexpr, BLOCK: tl.constexpr):  # type: ignore[no-untyped-def, untyped-decorator]
     row = tl.program_id(0).to(tl.int64)
     at = tl.arange(0, BLOCK)
     inside = at < cols
@@ -44,7 +44,7 @@ def _skip(X, R, C, G, B, Y, T, cols, eps, KEEP: tl.constexpr, BLOCK: tl.constexp
 
 
 @triton.jit
-def _pointwise(X, Y, count, FORM: tl.constexpr, BLOCK: tl.constexpr):  # type: ignore[no-untyped-def]
+def _pointwise(X, Y, count, FORM: tl.constexpr, BLOCK: tl.constexpr):  # type: ignore[no-untyped-def, untyped-decorator]
     at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     inside = at < count
     x = tl.load(X + at, mask=inside).to(tl.float32)
@@ -58,7 +58,7 @@ def _pointwise(X, Y, count, FORM: tl.constexpr, BLOCK: tl.constexpr):  # type: i
 
 
 @triton.jit
-def _softmax(X, M, Y, rows, cols, scale, MASKED: tl.constexpr, BLOCK: tl.constexpr):  # type: ignore[no-untyped-def]
+def _softmax(X, M, Y, rows, cols, scale, MASKED: tl.constexpr, BLOCK: tl.constexpr):  # type: ignore[no-untyped-def, untyped-decorator]
     row = tl.program_id(0).to(tl.int64)
     at = tl.arange(0, BLOCK)
     inside = at < cols
