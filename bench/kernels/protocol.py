@@ -25,6 +25,8 @@ from bench.kernels.stats import median_interval
 from plugins.device import Device
 from plugins.kernel import Family, Kernel
 
+_CUDA: Any = torch.cuda  # its Stream and Event carry no types
+
 
 @dataclass(frozen=True, slots=True)
 class Protocol:
@@ -110,7 +112,7 @@ def _capture(
     """Correctness before the clock: check one launch, then capture `launches` of them."""
     sets, launches = plan
     worst = 0.0
-    stream = torch.cuda.Stream()
+    stream = _CUDA.Stream()
     with torch.cuda.stream(stream):
         try:
             contender.launch(0)
@@ -146,7 +148,7 @@ def _worst(got: tuple[Any, ...], exact: tuple[Any, ...], family: Family, row: Ro
 
 
 def _rough_us(floor: Contender, sets: int) -> float:
-    start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+    start, end = (_CUDA.Event(enable_timing=True) for _ in range(2))
     graph = torch.cuda.CUDAGraph()
     floor.launch(0)
     torch.cuda.synchronize()
@@ -189,7 +191,7 @@ def _replays(captured: Captured, protocol: Protocol) -> int:
 
 
 def _timed_replays(graph: Any, count: int) -> tuple[Any, Any]:
-    start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+    start, end = (_CUDA.Event(enable_timing=True) for _ in range(2))
     start.record()
     for _ in range(count):
         graph.replay()

@@ -9,8 +9,8 @@ import triton
 import triton.language as tl
 
 
-@triton.jit
-def _layernorm(X, G, B, Y, cols, eps, AFFINE: tl.constexpr, BLOCK: tl.constexpr):  # type: ignore[no-untyped-def, untyped-decorator]
+@triton.jit  # type: ignore[untyped-decorator]
+def _layernorm(X, G, B, Y, cols, eps, AFFINE: tl.constexpr, BLOCK: tl.constexpr):  # type: ignore[no-untyped-def]
     row = tl.program_id(0).to(tl.int64)
     at = tl.arange(0, BLOCK)
     inside = at < cols
@@ -25,8 +25,8 @@ def _layernorm(X, G, B, Y, cols, eps, AFFINE: tl.constexpr, BLOCK: tl.constexpr)
     tl.store(Y + row * cols + at, y, mask=inside)
 
 
-@triton.jit
-def _skip(X, R, C, G, B, Y, T, cols, eps, KEEP: tl.constexpr, BLOCK: tl.constexpr):  # type: ignore[no-untyped-def, untyped-decorator]
+@triton.jit  # type: ignore[untyped-decorator]
+def _skip(X, R, C, G, B, Y, T, cols, eps, KEEP: tl.constexpr, BLOCK: tl.constexpr):  # type: ignore[no-untyped-def]
     row = tl.program_id(0).to(tl.int64)
     at = tl.arange(0, BLOCK)
     inside = at < cols
@@ -43,8 +43,8 @@ def _skip(X, R, C, G, B, Y, T, cols, eps, KEEP: tl.constexpr, BLOCK: tl.constexp
     tl.store(Y + row * cols + at, y * g + b, mask=inside)
 
 
-@triton.jit
-def _pointwise(X, Y, count, FORM: tl.constexpr, BLOCK: tl.constexpr):  # type: ignore[no-untyped-def, untyped-decorator]
+@triton.jit  # type: ignore[untyped-decorator]
+def _pointwise(X, Y, count, FORM: tl.constexpr, BLOCK: tl.constexpr):  # type: ignore[no-untyped-def]
     at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     inside = at < count
     x = tl.load(X + at, mask=inside).to(tl.float32)
@@ -57,8 +57,8 @@ def _pointwise(X, Y, count, FORM: tl.constexpr, BLOCK: tl.constexpr):  # type: i
     tl.store(Y + at, y, mask=inside)
 
 
-@triton.jit
-def _softmax(X, M, Y, rows, cols, scale, MASKED: tl.constexpr, BLOCK: tl.constexpr):  # type: ignore[no-untyped-def, untyped-decorator]
+@triton.jit  # type: ignore[untyped-decorator]
+def _softmax(X, M, Y, rows, cols, scale, MASKED: tl.constexpr, BLOCK: tl.constexpr):  # type: ignore[no-untyped-def]
     row = tl.program_id(0).to(tl.int64)
     at = tl.arange(0, BLOCK)
     inside = at < cols
