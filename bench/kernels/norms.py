@@ -28,9 +28,7 @@ class Swap:
         """How many LayerNorms the model has."""
         return len(self.norms)
 
-    def choices(
-        self, versions: Sequence[Kernel], dtype: str
-    ) -> Mapping[str, Callable[[], str]]:
+    def choices(self, versions: Sequence[Kernel], dtype: str) -> Mapping[str, Callable[[], str]]:
         """Name to what switches the model to it; that returns "" or why it cannot."""
         return {
             "torch": self._torch,
@@ -79,9 +77,7 @@ class Swap:
         self.rows = max(self.rows, rows)
         key = (kernel.name, rows, cols, norm.eps)
         if key not in self._loaded:
-            own = replace(
-                kernel, family=replace(kernel.family, constants={"eps": norm.eps})
-            )
+            own = replace(kernel, family=replace(kernel.family, constants={"eps": norm.eps}))
             problem = Problem({"rows": rows, "cols": cols}, dtype, {"affine": True})
             self._loaded[key] = current().load(prepare(own, problem, current().gpu))
         x = x.contiguous()
