@@ -1,0 +1,1 @@
+"""Build, check and time the kernel versions of plugins/ against their peers."""

@@ -1,0 +1,56 @@
+"""Compile many plans at once. NVRTC holds one lock a process, so the workers are processes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+
+from plugins.discovery import find
+from plugins.gpu import Gpu
+from plugins.kernel import BadKernelFile, Kernel, Problem, Unsupported
+from plugins.nvrtc import CompileError
+from plugins.prepare import Ready, prepare
+
+Job = tuple[Kernel, Problem, Gpu]
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A version that did not compile or cannot take the problem; `wrong` when the file is at fault."""
+
+    kernel: Kernel
+    problem: Problem
+    arch: str
+    reason: str
+    wrong: bool
+
+
+def compile_all(jobs: Iterable[Job], workers: int | None = None) -> list[Ready | Refused]:
+    """One result a job, in order. `workers` processes fill the cache, all cores unless told."""
+    listed = list(jobs)
+    count = min(workers or os.cpu_count() or 1, len(listed))
+    if count > 1:
+        # A family holds functions, which do not travel: workers find the kernel by its name.
+        light = [(k.id, k.family.folder.parent, problem, gpu) for k, problem, gpu in listed]
+        with ProcessPoolExecutor(count, get_context("spawn")) as pool:
+            list(pool.map(_fill_cache, light, chunksize=max(1, len(light) // (count * 8))))
+    return [_one(job) for job in listed]
+
+
+def _fill_cache(light: tuple[str, Path, Problem, Gpu]) -> None:
+    name, root, problem, gpu = light
+    _one((find(name, root), problem, gpu))
+
+
+def _one(job: Job) -> Ready | Refused:
+    kernel, problem, gpu = job
+    try:
+        return prepare(kernel, problem, gpu)
+    except Unsupported as error:
+        return Refused(kernel, problem, gpu.arch, str(error), wrong=False)
+    except (CompileError, BadKernelFile) as error:
+        return Refused(kernel, problem, gpu.arch, str(error), wrong=True)

@@ -1,0 +1,1 @@
+"""What people would use instead, one file a family: torch, torch.compile, Triton, SDPA."""

@@ -1,0 +1,1 @@
+"""Kernels in several versions side by side, and their TensorRT wrappers."""

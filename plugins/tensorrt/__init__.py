@@ -1,0 +1,1 @@
+"""Every kernel version as a TensorRT quick plugin whose engine runs without Python."""
