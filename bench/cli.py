@@ -1,4 +1,4 @@
-"""The `trtbench` command: doctor, plan, report."""
+"""The `trtbench` command: doctor, plan, report, kernels."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ EXAMPLES = """examples:
   trtbench plan --passes none,fold+fuse_layernorm --batches 1,8,32
   trtbench report                                   render the newest run again
   trtbench report results/20260101-120000-quick --output page.html
+  trtbench kernels build -k layernorm/v5 --arch sm_90
 
 The benchmarks themselves run under pytest, with the same options:
   pytest bench/ --benchmark-only --preset quick --precisions fp32,fp16
@@ -24,7 +25,10 @@ The benchmarks themselves run under pytest, with the same options:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command; errors of the user's making are one line on stderr and exit status 2."""
     parser = _parser()
-    options = parser.parse_args(arguments)
+    options, words = parser.parse_known_args(arguments)
+    options.words = words
+    if words and not options.takes_words:
+        parser.error(f"unrecognized arguments: {' '.join(words)}")
     try:
         status = options.run(options)
     except UserError as error:
@@ -44,6 +48,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.set_defaults(takes_words=False)
     commands = parser.add_subparsers(required=True, metavar="COMMAND", title="commands")
     doctor = commands.add_parser("doctor", help="say what this machine can run, and what to install for the rest")
     doctor.set_defaults(run=_doctor)
@@ -57,7 +62,16 @@ def _parser() -> argparse.ArgumentParser:
     report.add_argument("run_path", nargs="?", default="results/latest", metavar="RUN", help=where)
     report.add_argument("--output", type=Path, help="HTML file to write (default: report.html beside the records)")
     report.set_defaults(run=_report)
+    kernels = commands.add_parser("kernels", help="compile the kernel versions for every GPU generation; needs no GPU", add_help=False)
+    kernels.add_argument("action", choices=["build"], help="build: compile, and print registers, shared memory, spills and code size")
+    kernels.set_defaults(run=_kernels, takes_words=True)
     return parser
+
+
+def _kernels(options: argparse.Namespace) -> int:
+    from bench.kernels.build import main as build
+
+    return build(options.words)
 
 
 def _doctor(_: argparse.Namespace) -> int:

@@ -77,6 +77,19 @@ def load_provenance(path: Path) -> Provenance:
     return Provenance(facts["gpu"], facts["utc"], facts["commit"], facts["command"], tuple(sorted(facts.items())))
 
 
+def over_copy(path: Path) -> list[tuple[str, str, str, str, float]]:
+    """(family, contender, kind, problem, median of time / copy) of every timed row, without intervals: quick enough
+    for each rendering of the report. Raises BadMeasurement."""
+    found = []
+    for problem in _read(path)["problems"]:
+        copy = next((timing["samples_us"] for timing in problem["timings"] if timing["name"] == "copy"), None)
+        for timing in problem["timings"]:
+            if copy and timing["samples_us"] and timing["name"] != "copy":
+                ratio = float(np.median(np.divide(timing["samples_us"], copy)))
+                found.append((problem["family"], timing["name"], timing["kind"], problem["problem"], ratio))
+    return found
+
+
 def median_interval(samples: Sequence[float], resamples: int = 1000, seed: int = 0) -> Interval:
     """Median of `samples` and its percentile bootstrap 95 % interval."""
     data = np.asarray(samples, dtype=np.float64)

@@ -58,7 +58,7 @@ def table(rows: Sequence[Built]) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """0 when all compiled without a spill, 1 when a file is at fault, 2 when nothing can compile."""
-    parser = argparse.ArgumentParser(prog="python -m bench.kernels.build", description=__doc__)
+    parser = argparse.ArgumentParser(prog="trtbench kernels build", description=__doc__)
     parser.add_argument("-k", default="", help="only versions whose id contains this, e.g. layernorm/v5")
     parser.add_argument("--arch", action="append", choices=sorted(TARGETS), help="only these targets")
     parser.add_argument("--dtype", action="append", choices=list(ITEMSIZE), help="only these dtypes")

@@ -116,7 +116,7 @@ def _distance(got: Any, exact: Any) -> float:
 
 
 def _capture(call: Callable[[], Any]) -> Any:
-    stream = torch.cuda.Stream()
+    stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
     stream.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(stream):
         call()
@@ -140,7 +140,10 @@ def _turns(graphs: Sequence[Any], blocks: int, block_ms: float = 20.0) -> list[l
 
 
 def _replay_us(graph: Any, count: int) -> float:
-    start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+    start, end = (
+        torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
+        for _ in range(2)
+    )
     start.record()
     for _ in range(count):
         graph.replay()

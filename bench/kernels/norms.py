@@ -43,7 +43,7 @@ class Swap:
 
     def _all(self, make: Callable[[Any], Callable[[Any], Any]]) -> str:
         for norm in self.norms:
-            norm.forward = make(norm)
+            norm.__dict__["forward"] = make(norm)
         return ""
 
     def _kernel(self, kernel: Kernel, dtype: str) -> Callable[[], str]:

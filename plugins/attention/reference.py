@@ -25,15 +25,9 @@ BUILD = (
     {"batch": 8, "heads": 12, "seq": 384, "width": 64},
 )
 TOLERANCES = {
-    "fp32": Tolerance(
-        1e-4, 1e-5, "two float32 products of 64 and seq terms around the softmax"
-    ),
-    "fp16": Tolerance(
-        4e-3, 2e-3, "probabilities are rounded to 11 bits before the second product"
-    ),
-    "bf16": Tolerance(
-        2e-2, 1.6e-2, "probabilities are rounded to 8 bits before the second product"
-    ),
+    "fp32": Tolerance(1e-4, 1e-5, "two float32 products of 64 and seq terms around the softmax"),
+    "fp16": Tolerance(4e-3, 2e-3, "probabilities are rounded to 11 bits before the second product"),
+    "bf16": Tolerance(2e-2, 1.6e-2, "probabilities are rounded to 8 bits before the second product"),
 }
 
 

@@ -8,7 +8,7 @@ import pytest
 
 import bench.test_kernels as rows
 from bench.kernels.measurement import Timed, Timing
-from bench.kernels.replay import CLOCK
+from bench.replay import REPLAY
 
 TIMED = Timed(
     "swish",
@@ -30,7 +30,7 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rows, "_environment", lambda: {"gpu": "none"})
 
 
-@pytest.mark.benchmark(timer=CLOCK)
+@pytest.mark.benchmark(timer=REPLAY)
 @pytest.mark.usefixtures("measured")
 def test_a_version_becomes_a_row_of_its_own_samples(benchmark: Any) -> None:
     rows.test_kernel("swish-fp16-8", "v1", benchmark)
