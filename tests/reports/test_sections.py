@@ -52,7 +52,8 @@ def test_every_option_has_a_name_a_label_and_no_two_have_the_same(name: str, rec
         assert len(set(names)) == len(names)
 
 
-@pytest.mark.parametrize("part", parts(run()), ids=lambda part: part.name)
+# What kernels shows is committed, not the run's: tests/reports/sections/test_kernels.py takes it away.
+@pytest.mark.parametrize("part", [part for part in parts(run()) if part.name != "kernels"], ids=lambda part: part.name)
 def test_a_section_with_nothing_to_show_says_so_in_one_sentence(part: Part) -> None:
     (only,) = part.blocks
     assert isinstance(only, Prose)
@@ -60,7 +61,8 @@ def test_a_section_with_nothing_to_show_says_so_in_one_sentence(part: Part) -> N
 
 
 def test_sections_stand_in_the_order_that_a_reader_needs_them() -> None:
-    assert [part.name for part in parts(run())] == [
+    """Of these ten; a new section may stand anywhere between."""
+    ten = [
         "headline",
         "ladder",
         "pareto",
@@ -72,3 +74,6 @@ def test_sections_stand_in_the_order_that_a_reader_needs_them() -> None:
         "accuracy",
         "environment",
     ]
+    names = [part.name for part in parts(run())]
+    assert [name for name in names if name in ten] == ten
+    assert (names[0], names[-1]) == ("headline", "environment")
