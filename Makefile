@@ -45,9 +45,9 @@ $(READY): requirements.txt pyproject.toml
 	@$(VENV)/bin/pip install --quiet --disable-pip-version-check --no-deps --editable .
 	@touch $(READY)
 
-# The page's tests open it in a real browser; without one they are skipped and say so.
+# The page's tests open it in a real browser, driven through a program that needs libatomic; without them they are skipped and say so.
 .PHONY: browser
 browser:
-	@command -v chromium >/dev/null || \
-	  { command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ] && apt-get update -q && apt-get install -qy chromium; } || \
-	  echo "chromium is not installed (apt-get install chromium): the tests of the page are skipped"
+	@{ command -v chromium && /sbin/ldconfig -p | grep -q libatomic.so.1; } >/dev/null 2>&1 || \
+	  { command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ] && apt-get update -q && apt-get install -qy chromium libatomic1; } || \
+	  echo "a browser is not installed (apt-get install chromium libatomic1): the tests of the page are skipped"

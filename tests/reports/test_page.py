@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from ctypes.util import find_library
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install playwright")
 CHROMIUM = shutil.which("chromium")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed: apt-get install chromium")
+MISSING = [package for package, there in (("chromium", CHROMIUM), ("libatomic1", find_library("atomic"))) if not there]
+pytestmark = pytest.mark.skipif(bool(MISSING), reason=f"{' '.join(MISSING)} not installed: apt-get install {' '.join(MISSING)}")
 ARGUMENTS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 IMAGE = "<img src=x onerror=document.title='owned'>"
 HOSTILE = f"{IMAGE}<b>bold</b>&amp;%{{x}}$x$"
