@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import threading
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
@@ -70,7 +71,7 @@ def compile_plan(plan: Plan, gpu: Gpu, form: str = "cubin", cache: Path | None =
     where.parent.mkdir(parents=True, exist_ok=True)
     # The log goes first and each file arrives whole, so that a parallel reader never sees half.
     for path, data in ((where.with_suffix(".log"), log.encode()), (where, code)):
-        part = path.with_name(f"{path.name}.{os.getpid()}")
+        part = path.with_name(f"{path.name}.{os.getpid()}.{threading.get_ident()}")
         part.write_bytes(data)
         part.replace(path)
     return _read_log(plan.kernel.entry, gpu, code, log)
