@@ -6,6 +6,7 @@ import hashlib
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
@@ -88,8 +89,6 @@ class Cache:
         return None
 
     def _make(self, folder: Path, key: tuple[str, ...], make: Callable[[Path], Any]) -> None:
-        import time
-
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".making-", ignore_cleanup_errors=True) as made:
             file = Path(made) / FILE

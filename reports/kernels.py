@@ -10,8 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from common.errors import UserError
+from reports import statistics
 
-class BadMeasurement(Exception):
+
+class BadMeasurement(UserError):
     """A measurement file cannot be read; the message names it and what to do."""
 
 
@@ -90,12 +93,10 @@ def over_copy(path: Path) -> list[tuple[str, str, str, str, float]]:
     return found
 
 
-def median_interval(samples: Sequence[float], resamples: int = 1000, seed: int = 0) -> Interval:
+def median_interval(samples: Sequence[float], seed: int = 0) -> Interval:
     """Median of `samples` and its percentile bootstrap 95 % interval."""
-    data = np.asarray(samples, dtype=np.float64)
-    drawn = np.random.default_rng(seed).integers(0, len(data), (resamples, len(data)))
-    low, high = np.percentile(np.median(data[drawn], axis=1), [2.5, 97.5])
-    return Interval(float(np.median(data)), float(low), float(high))
+    found = statistics.median_interval(samples, seed=seed)
+    return Interval(found.value, found.low, found.high)
 
 
 def geometric_means(rows: Sequence[KernelMeasurement]) -> dict[tuple[str, str], float]:

@@ -95,8 +95,13 @@ def _wrong() -> tuple[Block, ...]:
     path = MEASURED / ACCURACY
     if not path.exists():
         return ()
-    rows = json.loads(path.read_text(encoding="utf-8"))["rows"]
-    bad = [row for row in rows if row["failed"]]
+    try:
+        rows = json.loads(path.read_text(encoding="utf-8"))["rows"]
+        bad = [row for row in rows if row["failed"]]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        return (Prose(f"{path.name}: not an accuracy table ({error!r}); make it anew: python -m bench.kernels.accuracy", "bad"),)
+    if not bad:
+        return (Prose(f"All {len(rows)} combinations of version, type and input class agree with float64 within their tolerance."),)
     told = (
         f"Of {len(rows)} combinations of version, type and input class held against float64, these {len(bad)} are outside their tolerance."
     )

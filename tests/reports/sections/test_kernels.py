@@ -69,6 +69,20 @@ def test_a_damaged_measurement_is_named_and_the_rest_of_the_report_stands(measur
     assert "measure again" in told.text
 
 
+@pytest.mark.parametrize("text", ["{", "[]", '{"rows": [{}]}'])
+def test_a_damaged_accuracy_table_is_named_and_the_rest_of_the_report_stands(measured: Path, text: str) -> None:
+    (measured / "kernel-accuracy-h200.json").write_text(text)
+    *_, told = kernels.kernels.blocks(run())
+    assert isinstance(told, Prose)
+    assert told.text.startswith("kernel-accuracy-h200.json: not an accuracy table")
+
+
+def test_when_all_versions_agree_with_float64_that_is_said(measured: Path) -> None:
+    (measured / "kernel-accuracy-h200.json").write_text(json.dumps({"rows": [{"failed": 0}, {"failed": 0}]}))
+    *_, told = kernels.kernels.blocks(run())
+    assert told == Prose("All 2 combinations of version, type and input class agree with float64 within their tolerance.")
+
+
 def test_nothing_committed_is_said_in_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kernels, "MEASURED", tmp_path)
     assert kernels.kernels.blocks(run()) == ()
