@@ -11,7 +11,7 @@ from reports.case import Case
 from reports.layers.layer import Layer
 from reports.statistics import Estimate, block_medians, median_interval, percentile, speedup
 
-SCHEMA = 1
+SCHEMA = 2
 
 
 class Measured(msgspec.Struct, frozen=True, tag="measured"):

@@ -1,4 +1,4 @@
-"""Which part of a transformer a layer belongs to: by its operator first, then by the module in its name."""
+"""Which part of a transformer a layer belongs to: by its type first, then by the module in its name."""
 
 from __future__ import annotations
 
@@ -13,9 +13,12 @@ OPERATORS = {
     "GELU": "Gelu FastGelu BiasGelu QuickGelu QGelu Erf",
     "attention": "Softmax Attention MultiHeadAttention QAttention GroupQueryAttention",
     "convolution": "Conv FusedConv QLinearConv ConvInteger ConvTranspose NhwcFusedConv",
-    "data movement": "Transpose Reshape Concat Split Slice Gather Squeeze Unsqueeze Expand Flatten Identity Pad Tile "
-    "Shape ConstantOfShape Cast QuantizeLinear DequantizeLinear DynamicQuantizeLinear ReorderInput ReorderOutput Memcpy "
-    "MemcpyFromHost MemcpyToHost Where Range Constant",
+    "reformat / copy": "Transpose Concat Split Slice Gather Expand Pad Tile Identity Cast ReorderInput ReorderOutput Memcpy MemcpyFromHost "
+    "MemcpyToHost Where",
+    "Q/DQ": "QuantizeLinear DequantizeLinear DynamicQuantizeLinear",
+    "elementwise": "Add Sub Mul Div Pow Sqrt Neg Abs Exp Log Relu LeakyRelu PRelu Elu Clip Sigmoid HardSigmoid HardSwish Tanh Min Max Sum "
+    "Reciprocal Equal Less Greater And Or Not QLinearAdd QLinearMul",
+    "shape": "Shape Reshape Squeeze Unsqueeze Flatten ConstantOfShape Range Constant",
 }
 GROUP_OF = {operator: group for group, operators in OPERATORS.items() for operator in operators.split()}
 PRODUCT = re.compile(r"(MatMul|Gemm)")
@@ -34,7 +37,7 @@ class Timing:
     """
 
     name: str
-    operator: str
+    type: str
     mean_us: float
     median_us: float
     calls: int = 1
@@ -43,12 +46,12 @@ class Timing:
 
 def group(timing: Timing) -> str:
     """One of reports.layers.layer.GROUPS. A product of two activations is attention, one with a weight is not."""
-    if PRODUCT.search(timing.operator):
-        return "matrix products" if timing.weighted else "attention"
-    known = GROUP_OF.get(timing.operator)
-    if known:
+    if PRODUCT.search(timing.type):
+        return "matrix product" if timing.weighted else "attention"
+    known = GROUP_OF.get(timing.type, "other")
+    if known not in ("elementwise", "other"):
         return known
-    return next((name for name, pattern in MODULES if pattern.search(timing.name)), "other")
+    return next((name for name, pattern in MODULES if pattern.search(timing.name)), known)
 
 
 def rank(timings: Iterable[Timing]) -> tuple[Layer, ...]:
@@ -63,7 +66,7 @@ def rank(timings: Iterable[Timing]) -> tuple[Layer, ...]:
             Layer(
                 rank=number,
                 name=timing.name,
-                operator=timing.operator,
+                type=timing.type,
                 group=group(timing),
                 mean_us=timing.mean_us,
                 median_us=timing.median_us,

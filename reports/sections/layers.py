@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from reports.blocks import Axis, Bar, Block, Cell, Chart, Chooser, Column, Drawn, Option, Prose, Table, Trace
+from reports.blocks import MISSING, Axis, Bar, Block, Cell, Chart, Chooser, Column, Drawn, Option, Prose, Table, Trace
 from reports.layers.layer import GROUPS, Layer
 from reports.run import Run
 from reports.section import Section
@@ -31,7 +31,7 @@ def group_shares(layers: Sequence[Layer]) -> tuple[GroupShare, ...]:
     found = []
     for group in dict.fromkeys(layer.group for layer in layers):
         members = [layer for layer in layers if layer.group == group]
-        share, mean_us = sum(layer.share for layer in members), sum(layer.mean_us for layer in members)
+        share, mean_us = sum(layer.share for layer in members), sum(layer.mean_us or 0.0 for layer in members)
         found.append(GroupShare(group, share, mean_us, len(members)))
     return tuple(sorted(found, key=lambda g: -g.share))
 
@@ -87,9 +87,9 @@ def _longest(ranked: Sequence[Layer]) -> Chart:
     trace = Trace(
         "bars",
         "mean time",
-        x=tuple(layer.mean_us for layer in shown),
+        x=tuple(layer.mean_us or 0.0 for layer in shown),
         names=tuple(layer.name for layer in shown),
-        hover=tuple((layer.name, f"{layer.operator}, {layer.group}", f"{layer.share:.1%}") for layer in shown),
+        hover=tuple((layer.name, f"{layer.type}, {layer.group}", f"{layer.share:.1%}") for layer in shown),
         colours=tuple(_colour(layer.group) for layer in shown),
     )
     title = f"The {len(shown)} longest of {len(ranked):,} layers" if len(ranked) > len(shown) else "All layers"
@@ -104,7 +104,7 @@ def _columns() -> tuple[Column, ...]:
     return (
         Column("rank", "", "number"),
         Column("layer"),
-        Column("operator", filter=True),
+        Column("type", filter=True),
         Column("group", filter=True),
         Column("mean", "µs a run", "number"),
         Column("median", "µs a run", "number"),
@@ -119,15 +119,19 @@ def _row(layer: Layer) -> tuple[Cell, ...]:
     return (
         Cell(str(layer.rank), layer.rank),
         Cell(layer.name),
-        Cell(layer.operator),
+        Cell(layer.type),
         Cell(layer.group),
-        Cell(microseconds(layer.mean_us), layer.mean_us),
-        Cell(microseconds(layer.median_us), layer.median_us),
+        _time(layer.mean_us),
+        _time(layer.median_us),
         number(layer.calls, 0),
         number(layer.share * 100, 2),
         Cell("", layer.share, bar=Bar(layer.share, colour=_colour(layer.group))),
         number(layer.cumulative * 100, 1),
     )
+
+
+def _time(value_us: float | None) -> Cell:
+    return MISSING if value_us is None else Cell(microseconds(value_us), value_us)
 
 
 layers = Section(60, "Layers", _blocks, "No case was profiled.")

@@ -88,7 +88,7 @@ def layers(count: int = 12) -> tuple[Layer, ...]:
         seen += time / total
         group = GROUPS[rank % len(GROUPS)]
         name = f"/blocks.{rank % 6}/node_{rank}"
-        found.append(Layer(rank, name, "MatMul", group, time, time * 0.98, time / total, seen))
+        found.append(Layer(rank, name, "MatMul", group, time, time * 0.98, share=time / total, cumulative=seen))
     return tuple(found)
 
 

@@ -86,9 +86,9 @@ def test_a_record_after_a_torn_line_is_not_lost(path: Path) -> None:
 
 DAMAGE = {
     "not JSON": b"{oops",
-    "another shape": b'{"schema":1,"run":3}',
+    "another shape": b'{"schema":%d,"run":3}' % SCHEMA,
     "no schema": b'{"run":"x"}',
-    "not UTF-8": b'{"schema":1,"run":"\xff"}',
+    "not UTF-8": b'{"schema":%d,"run":"\xff"}' % SCHEMA,
     "a list": b"[]",
 }
 

@@ -91,7 +91,7 @@ def show(browser: Browser, tmp_path: Path) -> Iterator[Show]:
 
 def hostile() -> tuple[Record, ...]:
     """HTML in every text that a record carries."""
-    profile = tuple(msgspec.structs.replace(one, name=HOSTILE, operator=HOSTILE) for one in layers())
+    profile = tuple(msgspec.structs.replace(one, name=HOSTILE, type=HOSTILE) for one in layers())
     metric = msgspec.structs.replace(accuracy(), metric=HOSTILE)
     plain = msgspec.structs.replace(timed(case(variant=HOSTILE), 1000.0), layers=profile, accuracy=metric)
     other = case(HOSTILE, HOSTILE, variant=HOSTILE)

@@ -29,13 +29,14 @@ GROUPED = [
     ("whole", "MultiHeadAttention", "attention"),
     ("/patch/Conv", "Conv", "convolution"),
     ("conv_nchwc", "FusedConv", "convolution"),
-    ("/blocks.0/attn/Transpose", "Transpose", "data movement"),
-    ("cast", "Cast", "data movement"),
-    ("q", "QuantizeLinear", "data movement"),
-    ("/blocks.0/Add", "Add", "other"),
+    ("/blocks.0/attn/Transpose", "Transpose", "reformat / copy"),
+    ("cast", "Cast", "reformat / copy"),
+    ("q", "QuantizeLinear", "Q/DQ"),
+    ("/blocks.0/Add", "Add", "elementwise"),
+    ("/blocks.0/Reshape", "Reshape", "shape"),
     ("loop", "Loop", "other"),
-    ("/planning/Add", "Add", "other"),
-    ("/factor/Mul", "Mul", "other"),
+    ("/planning/Add", "Add", "elementwise"),
+    ("/factor/Mul", "Mul", "elementwise"),
 ]
 
 
@@ -50,7 +51,7 @@ PRODUCTS = ["MatMul", "Gemm", "FusedMatMul", "FusedGemm", "QLinearMatMul", "MatM
 @pytest.mark.parametrize("operator", PRODUCTS)
 def test_a_product_by_a_weight_is_a_matrix_product_and_one_of_activations_attention(operator: str) -> None:
     name = "/blocks.0/attn/qkv/MatMul"
-    assert group(timing(name, operator, weighted=True)) == "matrix products"
+    assert group(timing(name, operator, weighted=True)) == "matrix product"
     assert group(timing(name, operator, weighted=False)) == "attention"
 
 
