@@ -70,11 +70,14 @@ MISSING = Cell("–", tone="muted")
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column's head; `filter` gives it a select, `reference` is where the bars of a bar column begin."""
+    """A column's head; `filter` gives it a select, `reference` is where the bars of a bar column begin.
+
+    A name may be long: it wraps, and is cut after a few lines until it is clicked.
+    """
 
     title: str
     unit: str = ""
-    kind: Literal["text", "number", "badge", "bar", "message"] = "text"
+    kind: Literal["text", "number", "badge", "bar", "message", "name"] = "text"
     filter: bool = False
     hint: str = ""
     reference: float = 1.0
@@ -114,12 +117,13 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """One series. Points have `hover` lines each and may have x intervals; bars lie flat, one a label in `names`.
+    """One series. Points have `hover` lines each and may have x intervals; a curve is points joined by a line.
 
-    `colours` index the page's palette, one for all or one a mark; `panel` picks the y axis.
+    Bars lie flat, one a label in `names`, and begin at `base` where that is given. `colours` index the page's palette, one for
+    all or one a mark; `panel` picks the y axis.
     """
 
-    shape: Literal["points", "line", "bars"]
+    shape: Literal["points", "line", "bars", "curve"]
     name: str
     x: tuple[float, ...]
     y: tuple[float, ...] = ()
@@ -129,6 +133,7 @@ class Trace:
     x_high: tuple[float, ...] = ()
     colours: tuple[int, ...] = ()
     panel: int = 0
+    base: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +157,31 @@ class Chart:
     legend: bool = True
 
 
-Drawn: TypeAlias = Prose | Table | Chart
+@dataclass(frozen=True, slots=True)
+class Tree:
+    """Areas inside areas. `parents` are positions in `names`, -1 for the root, which comes first; a value holds its children's.
+
+    `colours` index the page's palette, `hover` are the lines that pointing at an area shows.
+    """
+
+    kind: ClassVar[str] = "tree"
+    title: str
+    names: tuple[str, ...]
+    parents: tuple[int, ...]
+    values: tuple[float, ...]
+    colours: tuple[int, ...]
+    hover: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """Pictures or tables next to each other where the window is wide enough, below each other where it is not."""
+
+    kind: ClassVar[str] = "beside"
+    blocks: tuple[Table | Chart | Tree, ...]
+
+
+Drawn: TypeAlias = Prose | Table | Chart | Tree | Beside
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,4 +201,4 @@ class Chooser:
     options: tuple[Option, ...]
 
 
-Block: TypeAlias = Prose | Tiles | Facts | Table | Chart | Chooser
+Block: TypeAlias = Prose | Tiles | Facts | Table | Chart | Tree | Beside | Chooser

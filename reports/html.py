@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -36,11 +37,15 @@ class Part:
 
 
 def write_report(journal: Journal, path: Path) -> None:
-    """Write the report of a journal to `path`, at once or not at all; the folder is made where it is missing.
+    """Write the report of a journal to `path`; see `write_page`."""
+    write_page(render(journal), path, "the records are kept, and trtbench report renders them again")
 
-    Raises UserError naming the file where it cannot be written (folder read-only, disk full).
+
+def write_page(text: str, path: Path, remark: str = "") -> None:
+    """Write a page to `path`, at once or not at all; the folder is made where it is missing.
+
+    Raises UserError naming the file where it cannot be written (folder read-only, disk full), with a remark on what is not lost.
     """
-    text = render(journal)
     unfinished = path.with_name(f".{path.name}.{os.getpid()}.unfinished")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -53,20 +58,24 @@ def write_report(journal: Journal, path: Path) -> None:
         finally:
             unfinished.unlink(missing_ok=True)
     except OSError as error:
-        raise UserError(
-            f"{path}: the report could not be written ({error.strerror}): free space or choose another folder; "
-            "the records are kept, and trtbench report renders them again"
-        ) from error
+        reason = f"{path}: the report could not be written ({error.strerror}): free space or choose another folder"
+        raise UserError("; ".join(filter(None, (reason, remark)))) from error
 
 
 def render(journal: Journal) -> str:
     """The whole page as text."""
     run = read_run(journal)
+    return page("trtbench report", ("What each optimisation step is worth", _span(run)), parts(run))
+
+
+def page(title: str, head: tuple[str, str], shown: Sequence[Part]) -> str:
+    """A page of its own as text: title of the window, heading and the line below it, and what follows."""
     scripts = tuple(Markup(text) for text in (get_plotlyjs(), *map(_read, SCRIPTS)))
     template = _templates().get_template("page.html")
     return template.render(
-        parts=parts(run),
-        span=_span(run),
+        title=title,
+        head=head,
+        parts=shown,
         style=Markup(_read("style.css")),
         scripts=scripts,
         policy=_policy(scripts),

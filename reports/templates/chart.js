@@ -12,9 +12,20 @@ const OPTIONS = {
 };
 const SYMBOLS = ["circle", "square", "diamond", "triangle-up", "cross", "x", "star", "hexagon"];
 const NAME_LENGTH = 46;
+const TAIL = 26;
+const COLOURS = 10;
 
 function safe(text) {
   return text.replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");
+}
+
+function ink(index) {
+  return colour("c" + (index % COLOURS));
+}
+
+// The middle goes: the head says what kind of layer it is, the tail which one.
+function cut(name) {
+  return name.length > NAME_LENGTH ? name.slice(0, NAME_LENGTH - TAIL - 1) + "…" + name.slice(-TAIL) : name;
 }
 
 function colour(name) {
@@ -31,26 +42,31 @@ function drawChart(node, chart) {
 
 function paint(plot, chart) {
   const stacked = plot.clientWidth < 760;
+  if (chart.kind === "tree") {
+    const frame = { ...base(), margin: { l: 2, r: 2, t: 6, b: 2 }, height: stacked ? 420 : 520 };
+    Plotly.react(plot, [areas(chart)], frame, { ...OPTIONS, modeBarButtons: [["toImage"]] });
+    return;
+  }
   Plotly.react(plot, chart.traces.map((trace) => SHAPES[trace.shape](trace)), layout(chart, stacked), OPTIONS);
 }
 
-const SHAPES = { points, line, bars };
+const SHAPES = { points, line, bars, curve };
 
 function points(trace) {
-  const ink = colour("c" + (trace.colours[0] % 8));
+  const shade = ink(trace.colours[0]);
   return {
     ...common(trace),
     mode: "markers",
     showlegend: trace.panel === 0,
     legendgroup: safe(trace.name),
     text: hover(trace),
-    marker: { color: ink, size: 9, symbol: SYMBOLS[trace.colours[0] % 8], line: { color: colour("paper"), width: 1 } },
+    marker: { color: shade, size: 9, symbol: SYMBOLS[trace.colours[0] % 8], line: { color: colour("paper"), width: 1 } },
     error_x: {
       type: "data",
       symmetric: false,
       array: trace.x_high.map((high, i) => high - trace.x[i]),
       arrayminus: trace.x_low.map((low, i) => trace.x[i] - low),
-      color: ink,
+      color: shade,
       thickness: 1.2,
       width: 3,
     },
@@ -79,7 +95,46 @@ function bars(trace) {
     text: hover(trace),
     textposition: "none",
     hovertemplate: "%{text}<extra></extra>",
-    marker: { color: trace.colours.map((index) => colour("c" + (index % 8))) },
+    ...(trace.base.length ? { base: trace.base } : {}),
+    marker: { color: trace.colours.map(ink) },
+  };
+}
+
+function curve(trace) {
+  return {
+    ...common(trace),
+    mode: "lines+markers",
+    text: hover(trace),
+    line: { color: colour("faint"), width: 1 },
+    marker: { color: trace.colours.map(ink), size: trace.x.length > 150 ? 5 : 8 },
+  };
+}
+
+function drawTree(node, tree) {
+  if (tree.title) node.append(Object.assign(element("h3"), { textContent: tree.title }));
+  const plot = element("div", "plot");
+  node.append(plot);
+  charts.push([plot, tree]);
+  paint(plot, tree);
+}
+
+// plotly takes ids for the hierarchy, so that equal names stay apart.
+function areas(tree) {
+  return {
+    type: "treemap",
+    ids: tree.names.map((_, i) => String(i)),
+    labels: tree.names.map((name) => safe(cut(name))),
+    parents: tree.parents.map((parent) => (parent < 0 ? "" : String(parent))),
+    values: tree.values,
+    branchvalues: "total",
+    text: hover(tree),
+    textinfo: "label+percent root",
+    hovertemplate: "%{text}<extra></extra>",
+    marker: { colors: tree.colours.map(ink), line: { width: 0.5, color: colour("paper") }, pad: { t: 20, l: 2, r: 2, b: 2 } },
+    tiling: { packing: "squarify", pad: 1 },
+    textfont: { color: "#fff" },
+    pathbar: { visible: true, thickness: 22 },
+    sort: false,
   };
 }
 
@@ -92,20 +147,27 @@ function hover(trace) {
   return trace.hover.map((lines) => lines.map(safe).join("<br>"));
 }
 
-function layout(chart, stacked) {
-  const two = chart.y.length > 1;
-  const names = chart.traces[0].names;
-  const figure = {
+function base() {
+  return {
     paper_bgcolor: "rgba(0,0,0,0)",
     plot_bgcolor: "rgba(0,0,0,0)",
     font: { family: "system-ui, sans-serif", size: 12.5, color: colour("ink") },
     hoverlabel: { bgcolor: colour("paper"), bordercolor: colour("rule"), font: { color: colour("ink") }, align: "left", namelength: -1 },
+    modebar: { bgcolor: "rgba(0,0,0,0)", color: colour("faint"), activecolor: colour("accent") },
+  };
+}
+
+function layout(chart, stacked) {
+  const two = chart.y.length > 1;
+  const names = chart.traces[0].names;
+  const figure = {
+    ...base(),
     margin: { l: 64, r: 16, t: 10, b: 48 },
     height: names.length ? 70 + 22 * names.length : two && stacked ? 760 : 440,
     showlegend: chart.legend,
     legend: { orientation: "h", y: 1.02, yanchor: "bottom", x: 0 },
     bargap: 0.25,
-    modebar: { bgcolor: "rgba(0,0,0,0)", color: colour("faint"), activecolor: colour("accent") },
+    hovermode: "closest",
     xaxis: axis(chart.x, chart.traces.flatMap((trace) => [...trace.x, ...trace.x_low, ...trace.x_high])),
     yaxis: { ...axis(chart.y[0]), ...heights(chart, 0) },
   };
@@ -136,11 +198,10 @@ function heights(chart, panel) {
 }
 
 function labels(names) {
-  const short = (name) => (name.length > NAME_LENGTH ? "…" + name.slice(1 - NAME_LENGTH) : name);
   return {
     tickmode: "array",
     tickvals: names.map((_, i) => i),
-    ticktext: names.map((name) => safe(short(name)) + " "),
+    ticktext: names.map((name) => safe(cut(name)) + " "),
     autorange: "reversed",
     automargin: true,
     showgrid: false,

@@ -9,6 +9,8 @@ const DRAW = {
   },
   table: drawTable,
   chart: drawChart,
+  tree: drawTree,
+  beside: (node, { blocks }) => blocks.forEach((block) => draw(node, block)),
   chooser: drawChooser,
 };
 

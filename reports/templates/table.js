@@ -153,6 +153,7 @@ function tableRow(columns, cells, spans) {
     if (cell.bar) td.append(barPicture(column, cell.bar, spans[index]));
     else if (column.kind === "badge") td.append(badge(cell));
     else if (column.kind === "message" && cell.text.length > LONG) td.append(folded(cell.text));
+    else if (column.kind === "name") td.append(clamped(cell.text));
     else td.textContent = cell.text;
     row.append(td);
   });
@@ -161,6 +162,13 @@ function tableRow(columns, cells, spans) {
 
 function badge(cell) {
   return Object.assign(element("span", "badge " + cell.tone), { textContent: cell.text });
+}
+
+// A long name is cut after three lines by the style; a click shows all of it.
+function clamped(text) {
+  const span = Object.assign(element("span", "clamped"), { textContent: text });
+  span.addEventListener("click", () => span.classList.toggle("whole"));
+  return span;
 }
 
 function folded(text) {
@@ -193,7 +201,7 @@ function barPicture(column, [value, low, high, colour], [from, to]) {
   };
   const [start, end] = [at(column.reference), at(value)];
   const fill = shape("rect", "fill", { x: Math.min(start, end), y: 3, width: Math.abs(end - start), height: 10 });
-  if (typeof colour === "number") fill.style.fill = `var(--c${colour % 8})`;
+  if (typeof colour === "number") fill.style.fill = `var(--c${colour % COLOURS})`;
   shape("line", "reference", { x1: start, x2: start, y1: 0, y2: 16 });
   if (typeof low === "number") {
     shape("line", "whisker", { x1: at(low), x2: at(high), y1: 8, y2: 8 });

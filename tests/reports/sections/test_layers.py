@@ -5,15 +5,22 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from reports.blocks import Chooser, Prose, Table
-from reports.record import Failed
-from reports.sections.layers import CHARTED, ROWS, group_shares, layers
+from reports.blocks import Beside, Chart, Chooser, Prose, Table, Tree
+from reports.layers.layer import Layer
+from reports.layers.tally import tally
+from reports.layers.view.ranked import CHARTED
+from reports.record import Failed, Record
+from reports.sections.layers import MARKS, ROWS, layers
 from tests.reports import builders
 from tests.reports.builders import case, record, run, timed
 
 
+def timed_with(profile: tuple[Layer, ...]) -> Record:
+    return msgspec.structs.replace(timed(case(), 1000.0), layers=profile)
+
+
 def test_group_shares_add_up_to_the_whole_and_the_largest_comes_first() -> None:
-    shares = group_shares(builders.layers(30))
+    shares = tally(builders.layers(30), lambda layer: layer.group)
     assert sum(share.share for share in shares) == pytest.approx(1.0)
     assert sum(share.layers for share in shares) == 30
     assert [s.share for s in shares] == sorted((s.share for s in shares), reverse=True)
@@ -26,13 +33,28 @@ def test_only_profiled_cases_can_be_chosen() -> None:
 
 
 def test_layers_left_out_of_a_large_page_are_counted_and_weighed() -> None:
-    long = msgspec.structs.replace(timed(case(), 1000.0), layers=builders.layers(ROWS + 5))
-    (chooser,) = (block for block in layers.blocks(run(long)) if isinstance(block, Chooser))
-    table, rest = chooser.options[0].blocks[2:]
+    (chooser,) = (block for block in layers.blocks(run(timed_with(builders.layers(ROWS + 5)))) if isinstance(block, Chooser))
+    beside, tree, _, table, rest = chooser.options[0].blocks
     assert isinstance(table, Table)
     assert len(table.rows) == ROWS
     assert isinstance(rest, Prose)
     assert rest.text.startswith("5 layers of ")
+    assert isinstance(tree, Tree)
+    assert sum(name == "the shorter ones" for name in tree.names) > 0
+    assert isinstance(beside, Beside)
+    curve = beside.blocks[1]
+    assert isinstance(curve, Chart)
+    assert len(curve.traces[0].x) == MARKS
+
+
+def test_areas_hold_what_is_inside_them_and_the_whole_is_the_sum() -> None:
+    (chooser,) = (block for block in layers.blocks(run(timed_with(builders.layers(ROWS + 5)))) if isinstance(block, Chooser))
+    (tree,) = (block for block in chooser.options[0].blocks if isinstance(block, Tree))
+    inside: dict[int, float] = {}
+    for parent, value in zip(tree.parents, tree.values, strict=True):
+        inside[parent] = inside.get(parent, 0.0) + value
+    assert inside[-1] == pytest.approx(sum(layer.mean_us or 0 for layer in builders.layers(ROWS + 5)))
+    assert all(inside[parent] == pytest.approx(tree.values[parent]) for parent in inside if parent >= 0)
 
 
 def test_every_case_keeps_the_layers_of_its_chart_however_many_cases_there_are() -> None:
@@ -40,6 +62,5 @@ def test_every_case_keeps_the_layers_of_its_chart_however_many_cases_there_are()
     longs = [msgspec.structs.replace(one, layers=builders.layers(CHARTED + 5)) for one in cases]
     (chooser,) = (block for block in layers.blocks(run(*longs)) if isinstance(block, Chooser))
     for option in chooser.options:
-        table = option.blocks[2]
-        assert isinstance(table, Table)
+        (table,) = (block for block in option.blocks if isinstance(block, Table))
         assert len(table.rows) >= CHARTED

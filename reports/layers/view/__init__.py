@@ -1,0 +1,1 @@
+"""Profiles, diffs and findings as blocks of a page."""

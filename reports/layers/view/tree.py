@@ -1,0 +1,66 @@
+"""Where the time goes as areas inside areas: group, module, layer."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from reports.blocks import Tree
+from reports.layers.layer import Layer
+from reports.layers.tally import Share, tally
+from reports.layers.view.ranked import colour
+from reports.layers.view.text import lines, time_us
+from reports.wording import count
+
+NO_MODULE = "(no module)"
+
+
+@dataclass(slots=True)
+class _Growing:
+    names: list[str] = field(default_factory=list)
+    parents: list[int] = field(default_factory=list)
+    values: list[float] = field(default_factory=list)
+    colours: list[int] = field(default_factory=list)
+    hover: list[tuple[str, ...]] = field(default_factory=list)
+
+    def add(self, parent: int, share: Share, group: str, hover: tuple[str, ...] = ()) -> int:
+        self.names.append(share.name)
+        self.parents.append(parent)
+        self.values.append(share.mean_us or 0.0)
+        self.colours.append(colour(group))
+        words = f"{share.share:.1%}, {time_us(share.mean_us)} µs a run, {count(share.layers, 'layer')}"
+        self.hover.append(hover or (share.name, words))
+        return len(self.names) - 1
+
+
+def tree(ranked: Sequence[Layer], most: int) -> Tree:
+    """Areas are microseconds a run; the layers beyond `most` are one area of their module. Layers of no time have none."""
+    timed = [layer for layer in ranked if layer.mean_us]
+    shown = {id(layer) for layer in timed[:most]}
+    grown = _Growing()
+    for whole in tally(timed, lambda _: "all layers"):
+        root = grown.add(-1, whole, "")
+        for group, members in _parts(timed, lambda layer: layer.group):
+            at = grown.add(root, group, group.name)
+            modules = _parts(members, lambda layer: layer.module or NO_MODULE)
+            for module, inside in modules:
+                # A level that holds everything of the one above tells nothing.
+                leaf_of = at if len(modules) == 1 else grown.add(at, module, group.name)
+                _leaves(grown, leaf_of, [layer for layer in inside if id(layer) in shown], len(ranked))
+                for rest in tally((layer for layer in inside if id(layer) not in shown), lambda _: "the shorter ones"):
+                    grown.add(leaf_of, rest, group.name)
+    columns = (grown.names, grown.parents, grown.values, grown.colours)
+    return Tree("Group, module, layer", *map(tuple, columns), hover=tuple(grown.hover))
+
+
+def _leaves(grown: _Growing, parent: int, layers: Sequence[Layer], total: int) -> None:
+    for layer in layers:
+        grown.add(parent, Share(layer.name, layer.mean_us, layer.share, 1), layer.group, lines(layer, total))
+
+
+def _parts(layers: Sequence[Layer], key: Callable[[Layer], str]) -> list[tuple[Share, list[Layer]]]:
+    members: dict[str, list[Layer]] = defaultdict(list)
+    for layer in layers:
+        members[key(layer)].append(layer)
+    return [(share, members[share.name]) for share in tally(layers, key)]
