@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Sequence
 
-from reports.layers.layer import Layer
+from reports.layers.found import Described
 
 OPERATORS = {
     "LayerNorm": "LayerNormalization SkipLayerNormalization SimplifiedLayerNormalization SkipSimplifiedLayerNormalization",
@@ -29,50 +28,11 @@ MODULES = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Timing:
-    """One layer as its source timed it: mean and median microseconds a run, `calls` a run.
-
-    `weighted` unless both factors of a product are activations.
-    """
-
-    name: str
-    type: str
-    mean_us: float
-    median_us: float
-    calls: int = 1
-    weighted: bool = True
-
-
-def group(timing: Timing) -> str:
+def group(name: str, layer: Described, inside: Sequence[str]) -> str:
     """One of reports.layers.layer.GROUPS. A product of two activations is attention, one with a weight is not."""
-    if PRODUCT.search(timing.type):
-        return "matrix product" if timing.weighted else "attention"
-    known = GROUP_OF.get(timing.type, "other")
+    if PRODUCT.search(layer.type):
+        return "attention" if layer.weighted is False else "matrix product"
+    known = GROUP_OF.get(layer.type, "other")
     if known not in ("elementwise", "other"):
         return known
-    return next((name for name, pattern in MODULES if pattern.search(timing.name)), known)
-
-
-def rank(timings: Iterable[Timing]) -> tuple[Layer, ...]:
-    """Slowest first by mean; shares are of the sum of all, so they add up to 1."""
-    ordered = sorted(timings, key=lambda timing: (-timing.mean_us, timing.name))
-    total = sum(timing.mean_us for timing in ordered) or 1.0
-    ranked, cumulative = [], 0.0
-    for number, timing in enumerate(ordered, 1):
-        share = timing.mean_us / total
-        cumulative += share
-        ranked.append(
-            Layer(
-                rank=number,
-                name=timing.name,
-                type=timing.type,
-                group=group(timing),
-                mean_us=timing.mean_us,
-                median_us=timing.median_us,
-                share=share,
-                cumulative=cumulative,
-                calls=timing.calls,
-            )
-        )
-    return tuple(ranked)
+    return next((found for found, pattern in MODULES if pattern.search(name)), known)

@@ -62,6 +62,7 @@ class Layer(msgspec.Struct, frozen=True, gc=False):
     tactic: str = ""
     stream: int | None = None
     position: int = 0
+    position: int = 0
 
     @property
     def intensity(self) -> float | None:

@@ -12,7 +12,8 @@ class Profile(msgspec.Struct, frozen=True):
 
     `title` names it in tables; `sources` are (path, kind of file) in the order read. `runs` is how many runs were profiled.
     `sum_us` is the sum of the layers' mean times a run; `latencies_us` are the samples of whole runs (GPU compute time,
-    microseconds) where a source holds them, `latency_us` their median or the source's own. `unmatched` is the share (0..1) of the
+    microseconds) where a source holds them, `latency_us` their median or the source's own; `enqueue_us` is the
+    median time that the host takes to enqueue a run. `unmatched` is the share (0..1) of the
     profiled time whose layers the layer info does not name, None where there was nothing to join. `version` is TensorRT's, as in
     "10.16.1". `notes` say in one sentence each what the reader must know (streams, zero times, several optimisation profiles).
     """
@@ -25,5 +26,6 @@ class Profile(msgspec.Struct, frozen=True):
     latency_us: float | None = None
     latencies_us: tuple[float, ...] = ()
     unmatched: float | None = None
+    enqueue_us: float | None = None
     version: str = ""
     notes: tuple[str, ...] = ()

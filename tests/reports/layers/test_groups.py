@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import pytest
 
-from reports.layers.groups import GROUP_OF, Timing, group, rank
+from reports.layers.found import Described, Time
+from reports.layers.groups import GROUP_OF, group
 from reports.layers.layer import GROUPS
+from reports.layers.rank import rank
 
 
-def timing(name: str, operator: str, mean_us: float = 1.0, weighted: bool = True) -> Timing:
-    return Timing(name, operator, mean_us, mean_us, 1, weighted)
+def grouped(name: str, kind: str, weighted: bool | None = None) -> str:
+    return group(name, Described(name, kind, weighted=weighted), (name,))
+
+
+def timed(name: str, mean_us: float = 1.0) -> tuple[Time, None]:
+    return Time(name, mean_us, mean_us), None
 
 
 GROUPED = [
@@ -42,7 +48,7 @@ GROUPED = [
 
 @pytest.mark.parametrize(("name", "operator", "expected"), GROUPED)
 def test_an_operator_goes_by_its_kind_and_else_by_its_module(name: str, operator: str, expected: str) -> None:
-    assert group(timing(name, operator)) == expected
+    assert grouped(name, operator) == expected
 
 
 PRODUCTS = ["MatMul", "Gemm", "FusedMatMul", "FusedGemm", "QLinearMatMul", "MatMulInteger", "DynamicQuantizeMatMul", "MatMulNBits"]
@@ -51,32 +57,32 @@ PRODUCTS = ["MatMul", "Gemm", "FusedMatMul", "FusedGemm", "QLinearMatMul", "MatM
 @pytest.mark.parametrize("operator", PRODUCTS)
 def test_a_product_by_a_weight_is_a_matrix_product_and_one_of_activations_attention(operator: str) -> None:
     name = "/blocks.0/attn/qkv/MatMul"
-    assert group(timing(name, operator, weighted=True)) == "matrix product"
-    assert group(timing(name, operator, weighted=False)) == "attention"
+    assert grouped(name, operator, weighted=True) == "matrix product"
+    assert grouped(name, operator, weighted=False) == "attention"
 
 
 def test_every_group_an_operator_can_have_is_one_of_the_report() -> None:
     assert set(GROUP_OF.values()) <= set(GROUPS)
-    assert {group(timing("x", op)) for op in [*GROUP_OF, *PRODUCTS, "Add"]} <= set(GROUPS)
+    assert {grouped("x", op) for op in [*GROUP_OF, *PRODUCTS, "Add"]} <= set(GROUPS)
 
 
 def test_layers_are_ranked_slowest_first_and_their_shares_add_up_to_one() -> None:
-    ranked = rank([timing("b", "Add", 30), timing("c", "Add", 60), timing("a", "Add", 10)])
+    ranked = rank([timed("b", 30), timed("c", 60), timed("a", 10)])
     assert [(layer.rank, layer.name) for layer in ranked] == [(1, "c"), (2, "b"), (3, "a")]
     assert [layer.share for layer in ranked] == pytest.approx([0.6, 0.3, 0.1])
     assert [layer.cumulative for layer in ranked] == pytest.approx([0.6, 0.9, 1.0])
 
 
 def test_equal_layers_come_in_the_order_of_their_names() -> None:
-    assert [layer.name for layer in rank([timing("b", "Add"), timing("a", "Add")])] == ["a", "b"]
+    assert [layer.name for layer in rank([timed("b"), timed("a")])] == ["a", "b"]
 
 
 def test_layers_that_took_no_time_have_no_share_and_no_layers_no_rank() -> None:
-    assert [layer.share for layer in rank([timing("a", "Add", 0), timing("b", "Add", 0)])] == [0, 0]
+    assert [layer.share for layer in rank([timed("a", 0), timed("b", 0)])] == [0, 0]
     assert rank([]) == ()
 
 
 def test_a_hundred_thousand_layers_add_up_too() -> None:
-    ranked = rank(timing(f"layer {i}", "Add", 1 + i % 7) for i in range(100_000))
+    ranked = rank([timed(f"layer {i}", 1 + i % 7) for i in range(100_000)])
     assert ranked[-1].cumulative == pytest.approx(1)
     assert ranked[-1].rank == 100_000

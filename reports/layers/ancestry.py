@@ -1,0 +1,77 @@
+"""Which ONNX nodes and which module a layer came from: by its metadata, else by its name."""
+
+from __future__ import annotations
+
+import re
+
+MARK = "[ONNX Layer: "
+PROFILE = re.compile(r" \[profile \d+\]")
+MYELIN = re.compile(r"(_\d+)?_myl\d+_\d+$")
+REGION = re.compile(r"^\{?(?:ForeignNode|ROOT)?\[(.*?)\.\.\.(.*)\]\}?$", re.DOTALL)
+AFFIXES = re.compile(r"^(?:Reformatting CopyNode for |Reformatted |Forced Cast |copied_|reshape_|squeeze_|unsqueeze_|shuffle_|__my|dummy_)")
+CONSTANTS = (".weight", ".bias", ".running_mean", ".running_var", "_weight", "_bias", ".gamma", ".beta")
+
+
+def without_profile(name: str) -> str:
+    """The name without the ` [profile N]` that TensorRT puts anywhere in it, one for every optimisation profile."""
+    return PROFILE.sub("", name) if " [profile " in name else name
+
+
+def nodes(name: str, metadata: str = "") -> tuple[str, ...]:
+    """The ONNX nodes inside a layer, in order, each once.
+
+    The two ends of a `{ForeignNode[a...b]}` stand for the range between them. Layers that TensorRT added (reformats, reshapes,
+    unnamed ones) and weights hold none.
+    """
+    if MARK in metadata:
+        pieces = [piece.rstrip("\x1e\x1f\n ").removesuffix("]") for piece in metadata.split(MARK)[1:]]
+        return (pieces[0],) if len(pieces) == 1 else tuple(dict.fromkeys(pieces))
+    name = without_profile(name)
+    if "PWN(" not in name and " + " not in name:
+        return _node(name)
+    found = [node for piece in name.split(" + ") for part in _unwrapped(piece) for node in _node(part)]
+    return tuple(dict.fromkeys(found))
+
+
+def _unwrapped(piece: str) -> list[str]:
+    if "PWN(" not in piece:
+        return [piece]
+    opened = piece.count("PWN(")
+    inner = piece.replace("PWN(", "")
+    for _ in range(opened):
+        inner = inner.removesuffix(")")
+    return [part[:-1] if part.endswith(")") and part.count(")") > part.count("(") else part for part in inner.split(", ")]
+
+
+def _node(piece: str) -> tuple[str, ...]:
+    if piece.endswith(CONSTANTS) or AFFIXES.match(piece) or "(Unnamed Layer*" in piece or piece.startswith("[trainStation"):
+        region = REGION.match(piece) if piece.startswith("{") else None
+        return () if region is None else tuple(end for end in region.groups() if "(Unnamed Layer*" not in end)
+    if piece.startswith("{"):
+        region = REGION.match(piece)
+        return region.groups() if region else (piece,)
+    if "_myl" in piece:
+        piece = MYELIN.sub("", piece)
+    return (piece,) if piece else ()
+
+
+def module(inside: tuple[str, ...], name: str = "") -> str:
+    """The common source module of the nodes, "encoder/layers.3/attn"; "" where the names hold no path."""
+    if not inside:
+        return ""
+    if len(inside) == 1:
+        return _parent(inside[0])
+    common = _parent(inside[0]).split("/")
+    for node in inside[1:]:
+        other = _parent(node).split("/")
+        keep = next((at for at, (a, b) in enumerate(zip(common, other, strict=False)) if a != b), min(len(common), len(other)))
+        del common[keep:]
+        if not common:
+            break
+    return "/".join(common)
+
+
+def _parent(node: str) -> str:
+    if node.endswith("]") and "-[" in node:
+        node = node[node.rindex("-[") + 2 : -1]
+    return node.rpartition("/")[0].lstrip("/")

@@ -1,0 +1,57 @@
+"""Joined rows -> Layers, slowest first."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from reports.layers.found import Described
+from reports.layers.groups import group
+from reports.layers.join import Row
+from reports.layers.layer import Layer
+from reports.layers.ancestry import module, nodes
+
+_NOTHING = Described("")
+
+
+def rank(rows: Sequence[Row]) -> tuple[Layer, ...]:
+    """Slowest first by mean, equal ones in the order of their names; shares are of the sum of all, so they add up to 1.
+
+    Layers without a time come last, in the engine's order.
+    """
+    means = [time.mean_us if time else -1.0 for time, _ in rows]
+    total = sum(mean for mean in means if mean > 0) or 1.0
+    names = [(time or described or _NOTHING).name for time, described in rows]
+    order = sorted(range(len(rows)), key=lambda at: (-means[at], names[at] if means[at] >= 0 else ""))
+    ranked, cumulative = [], 0.0
+    for number, at in enumerate(order, 1):
+        time, described = rows[at]
+        one = described or _NOTHING
+        share = means[at] / total if time else 0.0
+        cumulative += share
+        name = names[at]
+        inside = nodes(name, one.metadata)
+        ranked.append(
+            Layer(
+                number,
+                name,
+                one.type,
+                group(name, one, inside),
+                time.mean_us if time else None,
+                time.median_us if time else None,
+                time.total_us if time else None,
+                share,
+                cumulative,
+                time.calls if time else 1,
+                inside,
+                module(inside),
+                one.inputs,
+                one.outputs,
+                one.bytes_read,
+                one.bytes_written,
+                one.operations,
+                one.tactic,
+                one.stream,
+                at,
+            )
+        )
+    return tuple(ranked)
