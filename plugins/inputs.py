@@ -54,7 +54,7 @@ def make(family: Family, problem: Problem, input_class: str, rng: np.random.Gene
         z = rng.standard_normal([problem.dims[d] for d in tensor.dims])
         if tensor.name == "mask":
             z = np.where(z > 1.5, -1e4, np.where(z > 1.2, -np.inf, 0.0))
-            z[..., 0] = 0
+            z[..., :1] = 0  # every row keeps a column, where it has any
         elif tensor.dims == shape_of_data:
             z = CLASSES[input_class](z, problem.dtype) if z.size else z
         else:

@@ -70,3 +70,15 @@ def test_shifted_rows_are_shifted_and_special_rows_special() -> None:
     assert np.isinf(special[0]).any()
     assert np.isnan(special[1]).any()
     assert np.isfinite(special[3]).all()
+
+
+@pytest.mark.parametrize("name", ["softmax", "attention"])
+@pytest.mark.parametrize("length", [0, 1])
+def test_a_masked_problem_of_no_length_has_inputs_and_one_of_length_one_sees_itself(name: str, length: int) -> None:
+    family = families()[name]
+    hidden = family.inputs[-1].dims[-1]
+    problem = Problem(dict.fromkeys(family.dims, 2) | {hidden: length}, "fp16", {"masked": True})
+    made = make(family, problem, "random", np.random.default_rng(1))
+    assert made["mask"].shape == (2, length)
+    assert not made["mask"].any()
+    assert all(not np.isnan(array).any() for array in family.expect(made, problem).values())
