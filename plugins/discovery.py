@@ -20,8 +20,13 @@ def families(root: Path = ROOT) -> dict[str, Family]:
 
 
 def kernels(family: Family) -> list[Kernel]:
-    """The family's versions in natural order (v2 before v10)."""
-    return [read(family, path) for path in sorted(family.folder.glob("*.cu"), key=_natural)]
+    """The family's versions in natural order (v2 before v10); one that cannot be read has its `fault` and hides no other."""
+    return [_kernel(family, path) for path in sorted(family.folder.glob("*.cu"), key=_natural)]
+
+
+def versions(family: str, root: Path = ROOT) -> list[str]:
+    """Names of a family's versions in natural order, from the folder alone."""
+    return [path.stem for path in sorted((root / family).glob("*.cu"), key=_natural)]
 
 
 def all_kernels(root: Path = ROOT) -> list[Kernel]:
@@ -35,6 +40,13 @@ def find(kernel_id: str, root: Path = ROOT) -> Kernel:
     if kernel_id not in known:
         raise KeyError(f"no kernel {kernel_id}; there are: {', '.join(known)}")
     return known[kernel_id]
+
+
+def _kernel(family: Family, path: Path) -> Kernel:
+    try:
+        return read(family, path)
+    except BadKernelFile as error:
+        return Kernel(family, path.stem, path, idea="", origin="", launch="", launch_line=1, fault=str(error))
 
 
 def _natural(path: Path) -> list[tuple[int, str]]:

@@ -109,6 +109,8 @@ class _Block:
     """One evaluation of one launch block."""
 
     def __init__(self, kernel: Kernel, problem: Problem, gpu: Gpu, pick: int) -> None:
+        if kernel.fault:
+            raise BadKernelFile(kernel.fault)
         self.kernel, self.problem, self.gpu, self.pick = kernel, problem, gpu, pick
         self.width = 1
         self.workspace: dict[str, int] = {}

@@ -10,17 +10,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from common import errors
+
 Option = bool | str
 Array = NDArray[Any]
 
 ITEMSIZE: Mapping[str, int] = {"fp32": 4, "fp16": 2, "bf16": 2}
 
 
-class Unsupported(Exception):
+class Unsupported(errors.Unsupported):
     """A version by its nature cannot take a problem; the message is one sentence with the reason."""
 
 
-class BadKernelFile(Exception):
+class BadKernelFile(errors.UserError):
     """A `.cu` file or family folder breaks the contract; the message names file and line."""
 
 
@@ -107,7 +109,7 @@ class Family:
 
 @dataclass(frozen=True, slots=True)
 class Kernel:
-    """One version: a `.cu` file. `launch` is its launch block, see header.py."""
+    """One version: a `.cu` file. `launch` is its launch block, see header.py; `fault` says why the file cannot be read, "" if it can."""
 
     family: Family
     name: str
@@ -116,6 +118,7 @@ class Kernel:
     origin: str
     launch: str
     launch_line: int
+    fault: str = ""
 
     @property
     def id(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 
@@ -52,6 +53,25 @@ def test_an_error_names_file_and_line_and_the_other_versions_still_build(tmp_pat
     assert isinstance(first, Refused)
     assert first.wrong
     assert 'v9_mine.cu(15): error: identifier "w" is undefined' in first.reason
+    assert not isinstance(second, Refused)
+
+
+@no_compiler
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", r"v9_mine\.cu:1: begin with '// <idea>'"),
+        ("// v9 mine.\n// Source: own.\n", r"v9_mine\.cu: add a '/\* launch"),
+        ("// v9 mine.\n// Source: own.\n/* launch\ngrid = rows\n*/\n", r"v9_mine\.cu:4: .*unknown name 'rows'"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_refused_and_the_other_versions_still_build(tmp_path: Path, text: str, said: str) -> None:
+    good = (ROOT / "swish" / "v1_basic.cu").read_text(encoding="utf-8")
+    jobs = [(kernel, COUNT, TARGETS["sm_90"]) for kernel in (copied(tmp_path, text), copied(tmp_path, good, "v1_fine"))]
+    first, second = compile_all(jobs, workers=1)
+    assert isinstance(first, Refused)
+    assert first.wrong
+    assert re.search(said, first.reason)
     assert not isinstance(second, Refused)
 
 
