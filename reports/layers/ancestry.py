@@ -9,7 +9,8 @@ PROFILE = re.compile(r" \[profile \d+\]")
 MYELIN = re.compile(r"(_\d+)?_myl\d+_\d+$")
 REGION = re.compile(r"^\{?(?:ForeignNode|ROOT)?\[(.*?)\.\.\.(.*)\]\}?$", re.DOTALL)
 AFFIXES = re.compile(r"^(?:Reformatting CopyNode for |Reformatted |Forced Cast |copied_|reshape_|squeeze_|unsqueeze_|shuffle_|__my|dummy_)")
-CONSTANTS = (".weight", ".bias", ".running_mean", ".running_var", "_weight", "_bias", ".gamma", ".beta")
+ADDED = re.compile(r"Reformatting CopyNode for |Forced Cast |\(Unnamed Layer\* \d+\) \[[^\]]*\]$")
+CONSTANTS = (".weight", ".bias", ".running_mean", ".running_var", ".gamma", ".beta")
 
 
 def without_profile(name: str) -> str:
@@ -27,6 +28,8 @@ def nodes(name: str, metadata: str = "") -> tuple[str, ...]:
         pieces = [piece.rstrip("\x1e\x1f\n ").removesuffix("]") for piece in metadata.split(MARK)[1:]]
         return (pieces[0],) if len(pieces) == 1 else tuple(dict.fromkeys(pieces))
     name = without_profile(name)
+    if ADDED.match(name):
+        return ()
     if "PWN(" not in name and " + " not in name:
         return _node(name)
     found = [node for piece in name.split(" + ") for part in _unwrapped(piece) for node in _node(part)]

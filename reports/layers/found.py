@@ -30,6 +30,7 @@ class Described(msgspec.Struct, gc=False):
 
     name: str
     type: str = ""
+    subtype: str = ""
     metadata: str = ""
     origin: str = ""
     inputs: tuple[Tensor, ...] = ()

@@ -6,8 +6,8 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from reports.layers.found import Described, Time
 from reports.layers.ancestry import without_profile
+from reports.layers.found import Described, Time
 
 Row = tuple[Time | None, Described | None]
 

@@ -35,6 +35,7 @@ class Tensor(msgspec.Struct, frozen=True, gc=False):
 class Layer(msgspec.Struct, frozen=True, gc=False):
     """One layer of a profile, ranked by its share of the time.
 
+    `type` is the kind of work (Convolution), `subtype` TensorRT's implementation of it (CaskGemmConvolution) where they differ.
     Times are microseconds a run, None where the source has none (layer info alone); `total_us` is over all profiled runs.
     `share` and `cumulative` are fractions (0..1) of the sum of all layers, which is not the latency: the profiler changes
     what it times. `nodes` are the ONNX nodes inside, `module` their common source module ("encoder/layers.3/attn");
@@ -59,9 +60,9 @@ class Layer(msgspec.Struct, frozen=True, gc=False):
     bytes_read: int | None = None
     bytes_written: int | None = None
     operations: int | None = None
+    subtype: str = ""
     tactic: str = ""
     stream: int | None = None
-    position: int = 0
     position: int = 0
 
     @property

@@ -1,36 +1,76 @@
-"""Floating-point operations of a layer, where its shapes and attributes give them."""
+"""Floating-point operations and weights of a layer, where its shapes and attributes give them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from math import isqrt, prod
-from typing import Any
+
+import msgspec
 
 from reports.layers.formats import layout
 from reports.layers.layer import Tensor
 
-NONE = frozenset(["NoOp", "Reformat", "Shuffle", "Slice", "Concatenation", "Constant", "shape_call", "Cast", "Gather", "Padding"])
+MOVES = frozenset(
+    ("NoOp", "Reformat", "Shuffle", "Slice", "Concatenation", "Constant", "shape_call", "Cast", "Gather", "Padding", "signal", "wait")
+)
+PRODUCTS = frozenset(("gemm", "MatrixMultiply", "FullyConnected", "MatMul", "Gemm", "FusedMatMul", "FusedGemm"))
 
 
-def operations(kind: str, inputs: Sequence[Tensor], outputs: Sequence[Tensor], attributes: Mapping[str, Any]) -> int | None:
+class Counted(msgspec.Struct, gc=False, rename="pascal"):
+    """Weights that a layer holds: their type and how many."""
+
+    type: str = ""
+    count: int = 0
+
+    @property
+    def bytes(self) -> int:
+        """Their size."""
+        return self.count * layout(self.type).bits // 8
+
+
+class Attributes(msgspec.Struct, gc=False, rename="pascal"):
+    """What the inspector says of a layer beyond its tensors. A convolution fused with a pooling has its own under `conv_`."""
+
+    kernel: tuple[int, ...] = ()
+    groups: int = 1
+    window_size: tuple[int, ...] = ()
+    nb_operations: int | None = None
+    weights: Counted | None = None
+    bias: Counted | None = None
+    conv_kernel: tuple[int, ...] = ()
+    conv_groups: int = 1
+    conv_out_maps: int = 0
+    conv_stride: tuple[int, ...] = ()
+    conv_pre_padding: tuple[int, ...] = ()
+    conv_post_padding: tuple[int, ...] = ()
+    conv_dilation: tuple[int, ...] = ()
+    conv_weights: Counted | None = None
+    conv_bias: Counted | None = None
+
+    @property
+    def weight_bytes(self) -> int:
+        """Bytes of the weights and the bias that the layer holds itself."""
+        return sum(held.bytes for held in (self.weights, self.bias, self.conv_weights, self.conv_bias) if held is not None)
+
+
+def operations(kind: str, inputs: Sequence[Tensor], outputs: Sequence[Tensor], attributes: Attributes) -> int | None:
     """A multiply-add counts as two, a point-wise formula as its number of operations an element; moving data is 0.
 
     None where a shape is dynamic or the layer's own arithmetic is not listed.
     """
-    if kind in NONE:
+    if kind in MOVES:
         return 0
-    if not outputs or any(-1 in tensor.shape for tensor in (*inputs, *outputs)):
+    if not outputs or not outputs[0].shape or any(-1 in tensor.shape for tensor in (*inputs, *outputs)):
         return None
+    shape = outputs[0].shape
     if kind in ("Convolution", "ConvActPool", "Deconvolution"):
-        return _convolution(inputs, outputs, attributes)
+        return _convolution(kind, inputs, shape, attributes)
     if kind == "Pooling":
-        window = attributes.get("WindowSize")
-        return prod(outputs[0].shape) * prod(window) if _sizes(window) else None
+        return prod(shape) * prod(attributes.window_size) if attributes.window_size else None
     if kind == "PointWise":
-        count = attributes.get("NbOperations")
-        return prod(outputs[0].shape) * count if isinstance(count, int) else None
-    if kind in ("gemm", "MatrixMultiply", "MatMul", "Gemm", "FusedMatMul", "FusedGemm"):
-        return product(tuple(tensor.shape for tensor in inputs), outputs[0].shape)
+        return prod(shape) * attributes.nb_operations if attributes.nb_operations is not None else None
+    if kind in PRODUCTS:
+        return product(tuple(tensor.shape for tensor in inputs), shape)
     return None
 
 
@@ -41,55 +81,36 @@ def product(inputs: Sequence[tuple[int, ...]], output: tuple[int, ...]) -> int |
     True
     """
     matrices = [shape for shape in inputs if len(shape) >= 2]
-    if len(output) < 2 or not matrices or not prod(output):
+    if len(output) < 2 or not matrices or prod(output) <= 0:
         return None
     if len(matrices) == 1:
         first = matrices[0]
         return 2 * prod(output) * first[-1] if prod(first[:-1]) == prod(output[:-1]) else None
     square = prod(matrices[0][-2:]) * prod(matrices[1][-2:])
     inner, rest = divmod(square, prod(output[-2:]))
-    depth = isqrt(inner)
+    depth = isqrt(inner) if inner > 0 else 0
     if rest or depth * depth != inner or depth not in matrices[0][-2:] or depth not in matrices[1][-2:]:
         return None
     return 2 * prod(output) * depth
 
 
-def weight_bytes(attributes: Mapping[str, Any]) -> int:
-    """Bytes of the weights and the bias that a layer holds itself."""
-    found = 0
-    for key in ("Weights", "Bias", "ConvWeights", "ConvBias"):
-        entry = attributes.get(key)
-        if isinstance(entry, dict) and isinstance(entry.get("Count"), int) and isinstance(entry.get("Type"), str):
-            found += entry["Count"] * layout(entry["Type"]).bits // 8
-    return found
-
-
-def _convolution(inputs: Sequence[Tensor], outputs: Sequence[Tensor], attributes: Mapping[str, Any]) -> int | None:
-    fused = "Conv" if "ConvKernel" in attributes else ""
-    kernel, groups = attributes.get(fused + "Kernel"), attributes.get(fused + "Groups", 1)
-    if not inputs or not _sizes(kernel) or not isinstance(groups, int) or groups < 1 or len(inputs[0].shape) < 2:
+def _convolution(kind: str, inputs: Sequence[Tensor], output: tuple[int, ...], attributes: Attributes) -> int | None:
+    kernel, groups = attributes.kernel or attributes.conv_kernel, max(attributes.groups, attributes.conv_groups)
+    if not inputs or not kernel or groups < 1 or len(inputs[0].shape) < 2 or len(output) < 2:
         return None
-    channels = inputs[0].shape[1]
-    if fused:
-        maps = attributes.get("ConvOutMaps")
-        spatial = _spatial(inputs[0].shape, kernel, attributes)
-        if not isinstance(maps, int) or spatial is None:
-            return None
-        return 2 * inputs[0].shape[0] * maps * prod(spatial) * channels // groups * prod(kernel)
-    maps = outputs[0].shape[1] if len(outputs[0].shape) > 1 else 1
-    if attributes.get("ParameterType") == "Deconvolution":
-        return 2 * prod(inputs[0].shape) * maps // groups * prod(kernel)
-    return 2 * prod(outputs[0].shape) * channels // groups * prod(kernel)
+    taken = inputs[0].shape
+    if kind == "Deconvolution":
+        return 2 * prod(taken) * output[1] // groups * prod(kernel)
+    if not attributes.kernel:
+        spatial = _spatial(taken, attributes)
+        return 2 * taken[0] * attributes.conv_out_maps * prod(spatial) * taken[1] // groups * prod(kernel) if spatial else None
+    return 2 * prod(output) * taken[1] // groups * prod(kernel)
 
 
-def _spatial(shape: tuple[int, ...], kernel: Sequence[int], attributes: Mapping[str, Any]) -> list[int] | None:
-    """Output sizes of the convolution inside a fused one, whose own output is already pooled."""
-    stride, before, after, dilation = (attributes.get(f"Conv{key}") for key in ("Stride", "PrePadding", "PostPadding", "Dilation"))
-    if not all(_sizes(value) and len(value) == len(kernel) == len(shape) - 2 for value in (stride, before, after, dilation)):
-        return None
-    sides = zip(shape[2:], kernel, stride, before, after, dilation, strict=True)
+def _spatial(shape: tuple[int, ...], of: Attributes) -> list[int]:
+    """Output sizes of the convolution inside a fused one, whose own output is already pooled; empty where they do not fit."""
+    parts = (of.conv_kernel, of.conv_stride, of.conv_pre_padding, of.conv_post_padding, of.conv_dilation)
+    if any(len(part) != len(shape) - 2 for part in parts):
+        return []
+    sides = zip(shape[2:], *parts, strict=True)
     return [(side + pre + post - step * (size - 1) - 1) // max(jump, 1) + 1 for side, size, jump, pre, post, step in sides]
-
-
-def _sizes(value: object) -> bool:
-    return isinstance(value, list) and bool(value) and all(isinstance(number, int) for number in value)

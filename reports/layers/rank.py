@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from reports.layers.ancestry import module, nodes
 from reports.layers.found import Described
 from reports.layers.groups import group
 from reports.layers.join import Row
 from reports.layers.layer import Layer
-from reports.layers.ancestry import module, nodes
 
 _NOTHING = Described("")
 
@@ -49,6 +49,7 @@ def rank(rows: Sequence[Row]) -> tuple[Layer, ...]:
                 one.bytes_read,
                 one.bytes_written,
                 one.operations,
+                one.subtype,
                 one.tactic,
                 one.stream,
                 at,

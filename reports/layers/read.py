@@ -9,19 +9,17 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from common.discover import discover
 from common.errors import UserError
-from reports.layers.found import Found, Source
+from reports.layers.found import Found
 from reports.layers.join import join
 from reports.layers.profile import Profile
 from reports.layers.rank import rank
+from reports.layers.recognise import parse
 from reports.layers.siblings import siblings, stem
 
 LARGEST = 1 << 29
 """Bytes of one file, unpacked."""
-HEAD = 1 << 16
 STDIN = "-"
-ABOUT = "the layers are from trtexec, TensorRT's profiler or inspector, TREx or ONNX Runtime; see docs/layers.md"
 
 
 def read(paths: Sequence[Path | str], with_siblings: bool = True) -> Profile:
@@ -48,26 +46,6 @@ def read_many(paths: Sequence[Path | str]) -> tuple[Profile, ...]:
     for path in paths:
         engines.setdefault((STDIN, "") if str(path) == STDIN else stem(Path(path)), []).append(path)
     return tuple(read(files) for files in engines.values())
-
-
-def parse(data: bytes) -> Found:
-    """What one file's content says; its kind is recognised by that content. Raises UserError without the path."""
-    head = data[:HEAD].lstrip(b"\xef\xbb\xbf \t\r\n")
-    if not head and not data.strip():
-        raise UserError("is empty: export it again")
-    if b"\0" in head:
-        raise UserError("is binary, not a profile: an engine (.plan, .engine) holds no times; profile it with trtexec --loadEngine")
-    kinds = sorted((declared.value for declared in discover("reports.layers.sources", Source).values()), key=lambda kind: kind.order)
-    text = not head.startswith((b"[", b"{", b'"')) or _stamped(head)
-    for kind in kinds:
-        if kind.text == text and kind.marks.search(data if text else head):
-            return kind.parse(data)
-    raise UserError(f"holds no layer profile that is known here: {ABOUT}")
-
-
-def _stamped(head: bytes) -> bool:
-    """A console log begins with "[07/02/2026-...", "[TensorRT..." or "&&&&", JSON never does."""
-    return head[:1] == b"[" and (head[1:2].isalpha() or head[3:4] == b"/")
 
 
 def _open(path: Path | str) -> Found:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-PARTS = """
-exportprofile exportlayerinfo exporttimes profile graph layer_info layerinfo layer-info layer_information layers
-engine_info layer_latency timing timings times inspector trtexec
-""".split()
 EXTENSION = re.compile(r"\.(?:json|log|txt)(?:\.gz)?$|\.gz$", re.IGNORECASE)
-PART = re.compile(rf"(?:^|[._-])(?:{'|'.join(re.escape(part) for part in sorted(PARTS, key=len, reverse=True))})$", re.IGNORECASE)
+PART = re.compile(
+    r"(?:^|[._-])(?:export)?(?:profile|graph|layer[_-]?info(?:rmation)?|layers|engine_info|layer_latency|timings?|times|inspector|trtexec)$",
+    re.IGNORECASE,
+)
 MOST = 2000
 """Entries of a folder looked at."""
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import Any
 
 import msgspec
 
@@ -12,7 +11,7 @@ from common.errors import UserError
 from reports.layers.formats import tensor
 from reports.layers.found import Described, Found, Source
 from reports.layers.layer import Tensor
-from reports.layers.operations import operations, weight_bytes
+from reports.layers.operations import Attributes, operations
 from reports.layers.sources._json import decode
 
 WHAT = "layer information (trtexec --exportLayerInfo, EngineInspector)"
@@ -26,8 +25,8 @@ class _Tensor(msgspec.Struct, gc=False):
     type: str = msgspec.field(name="DataType", default="")
 
 
-class Row(msgspec.Struct, gc=False, rename="pascal"):
-    """One layer as the inspector writes it; the rest of its attributes stay unread until a cost needs them."""
+class Row(Attributes, gc=False, rename="pascal"):
+    """One layer as the inspector writes it."""
 
     name: str = ""
     layer_type: str = ""
@@ -46,8 +45,7 @@ class _File(msgspec.Struct):
 
 
 _file = msgspec.json.Decoder(_File)
-_row = msgspec.json.Decoder(Row | str)
-_attributes: msgspec.json.Decoder[dict[str, Any]] = msgspec.json.Decoder(dict[str, Any])
+_row: msgspec.json.Decoder[Row | str] = msgspec.json.Decoder(Row | str)
 
 
 def parse(data: bytes) -> Found:
@@ -70,35 +68,41 @@ def found(described: list[Described]) -> Found:
 
 def _layers(data: bytes) -> list[Described]:
     """Each layer is decoded from its own slice, so that no second copy of the whole file is ever held."""
-    return [_describe(raw) for raw in _file.decode(data).layers]
+    return [describe(_row.decode(raw)) for raw in _file.decode(data).layers]
 
 
-def _describe(raw: msgspec.Raw) -> Described:
-    row = _row.decode(raw)
+def describe(row: Row | str) -> Described:
+    """The layer with its bytes and operations; a string has its name only.
+
+    Its type is ParameterType, the kind of work, where there is one, and LayerType else; a transposed convolution is told from
+    a plain one by the latter alone.
+    """
     if isinstance(row, str):
         return Described(row)
-    return describe(row, raw)
-
-
-def from_attributes(row: dict[str, Any]) -> Described:
-    """The layer of one already decoded object."""
-    return describe(msgspec.convert(row, Row), msgspec.json.encode(row))
-
-
-def describe(row: Row, raw: bytes | msgspec.Raw) -> Described:
-    """The layer with its bytes and operations; `raw` is its own JSON, read again only where a cost needs its attributes."""
     inputs, outputs = _tensors(row.inputs), _tensors(row.outputs)
     kind = row.parameter_type or row.layer_type
-    if row.layer_type == "NoOp":
-        read, written, work = 0, 0, 0
-    else:
-        attributes = _attributes.decode(raw) if kind in ("Convolution", "ConvActPool", "Pooling", "PointWise", "Deconvolution") else {}
+    if kind == "Convolution" and "Deconv" in row.layer_type:
+        kind = "Deconvolution"
+    read: int | None = 0
+    written: int | None = 0
+    if kind != "NoOp":
         read, written = _bytes(inputs), _bytes(outputs)
-        if read is not None and attributes:
-            read += weight_bytes(attributes)
-        work = operations(kind, inputs, outputs, attributes)
-    tactic = row.tactic_name or (str(row.tactic_value) if row.tactic_value else "")
-    return Described(row.name, row.layer_type, row.metadata, row.origin, inputs, outputs, read, written, work, tactic, row.stream_id)
+        if read is not None and (row.weights is not None or row.conv_weights is not None):
+            read += row.weight_bytes
+    return Described(
+        row.name,
+        kind,
+        row.layer_type if kind != row.layer_type else "",
+        row.metadata,
+        row.origin,
+        inputs,
+        outputs,
+        read,
+        written,
+        operations(kind, inputs, outputs, row),
+        row.tactic_name or (str(row.tactic_value) if row.tactic_value else ""),
+        row.stream_id,
+    )
 
 
 def _tensors(rows: Iterable[_Tensor]) -> tuple[Tensor, ...]:
@@ -109,9 +113,12 @@ def _bytes(tensors: tuple[Tensor, ...]) -> int | None:
     """Sum over distinct names; None where one is unknown or none is listed."""
     if len(tensors) == 1:
         return tensors[0].bytes
-    sizes = {one.name: one.bytes for one in tensors}.values()
-    known = [size for size in sizes if size is not None]
-    return sum(known) if known and len(known) == len(sizes) else None
+    total = 0
+    for size in {one.name: one.bytes for one in tensors}.values():
+        if size is None:
+            return None
+        total += size
+    return total if tensors else None
 
 
 export_layer_info = Source(re.compile(rb'"Layers"\s*:\s*\[|"LayerType"\s*:'), parse)

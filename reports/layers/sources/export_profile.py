@@ -83,7 +83,7 @@ def _unescaped(text: str) -> list[_Entry]:
         numbers = NUMBERS.match(piece)
         if numbers is None or before is None:
             return []
-        entries.append(_Entry(before, *(_number(numbers[key]) for key in ("total", "mean", "median"))))
+        entries.append(_Entry(before, _number(numbers["total"]), _number(numbers["mean"]), _number(numbers["median"])))
         following = NAME.search(piece, numbers.end(), numbers.end() + 64)
         before = piece[following.end() :] if following else None
         if before is None and (at < len(pieces) or not piece.rstrip().endswith("]")):

@@ -5,16 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+import msgspec
+
 from reports.layers.found import Described, Found, Source
 from reports.layers.sources import export_layer_info
 
 FIELD = re.compile(r", (LayerType|Inputs|Outputs|ParameterType|TacticName|TacticValue|StreamId|Metadata|Origin|Weights|Bias): ?")
 TENSOR = re.compile(
-    r"\{ Name: (?P<name>.*?)(?:, Location: (?P<location>[^,{}]*))?, Dimensions: \[(?P<shape>[-\d, ]*)\], Format/Datatype: (?P<words>[^{}]*?) ?\}"
+    r"\{ Name: (?P<name>.*?)(?:, Location: [^,{}]*)?, Dimensions: \[(?P<shape>[-\d, ]*)\], Format/Datatype: (?P<words>[^{}]*?) ?\}"
 )
 ATTRIBUTE = re.compile(
-    r", (Kernel|Groups|OutMaps|WindowSize|NbOperations|ConvKernel|ConvGroups|ConvOutMaps|ConvStride|ConvPrePadding|ConvPostPadding|ConvDilation): "
-    r"(\[[\d,]*\]|\d+)"
+    r", (Kernel|Groups|WindowSize|NbOperations|Conv(?:Kernel|Groups|OutMaps|Stride|PrePadding|PostPadding|Dilation)): (\[[\d,]*\]|\d+)"
 )
 COUNTED = re.compile(r'(Weights|Bias): (\{"Type": "\w+", "Count": \d+\})')
 LONGEST = 1 << 20
@@ -27,7 +28,8 @@ def parse(data: bytes) -> Found:
 
 def described(lines: Iterable[str]) -> list[Described]:
     """The layers of the first `Layers:` block; a line without `Name: ` is a name alone."""
-    inside, found = False, []
+    inside = False
+    found: list[Described] = []
     for line in lines:
         text = line.rstrip("\r")
         if not inside:
@@ -45,7 +47,7 @@ def described(lines: Iterable[str]) -> list[Described]:
 def _layer(line: str) -> Described:
     name, *rest = FIELD.split(line.removeprefix("Name: "))
     fields = dict(zip(rest[::2], rest[1::2], strict=False))
-    row = {
+    row: dict[str, object] = {
         "Name": name,
         "LayerType": fields.get("LayerType", ""),
         "Inputs": _tensors(fields.get("Inputs", "")),
@@ -59,7 +61,7 @@ def _layer(line: str) -> Described:
     stream = fields.get("StreamId", "").removesuffix(",")
     if stream.isdecimal() and len(stream) < 9:
         row["StreamId"] = int(stream)
-    return export_layer_info.from_attributes({**row, **_attributes(line)})
+    return export_layer_info.describe(msgspec.convert({**row, **_attributes(line)}, export_layer_info.Row))
 
 
 def _attributes(line: str) -> dict[str, object]:

@@ -13,7 +13,7 @@ from common.errors import UserError
 from reports.layers.formats import tensor
 from reports.layers.found import Described, Found, Source, Time
 from reports.layers.layer import Tensor
-from reports.layers.operations import operations
+from reports.layers.operations import Attributes, operations
 from reports.layers.sources.export_times import median
 
 KERNEL = "_kernel_time"
@@ -127,12 +127,12 @@ def _describe(name: str, node: _Arguments) -> Described:
 
 def _operations(kind: str, inputs: tuple[Tensor, ...], outputs: tuple[Tensor, ...]) -> int | None:
     if kind in ("Conv", "FusedConv") and len(inputs) > 1 and len(inputs[1].shape) > 2:
-        kernel, channels = list(inputs[1].shape[2:]), inputs[1].shape[1]
+        kernel, channels = inputs[1].shape[2:], inputs[1].shape[1]
         if len(outputs) == 1 and len(inputs[0].shape) > 1 and channels:
             groups = max(inputs[0].shape[1] // channels, 1)
-            return operations("Convolution", inputs[:1], outputs, {"Kernel": kernel, "Groups": groups})
+            return operations("Convolution", inputs[:1], outputs, Attributes(kernel, groups))
         return None
-    return operations(kind, inputs[:2], outputs, {})
+    return operations(kind, inputs[:2], outputs, Attributes())
 
 
 def _tensors(entries: Iterable[dict[str, tuple[int, ...]]]) -> tuple[Tensor, ...]:
