@@ -41,7 +41,8 @@ def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
 @pytest.hookimpl(tryfirst=True)
 def pytest_report_teststatus(report: pytest.TestReport) -> tuple[str, str, str] | None:
     """Show the figures instead of PASSED."""
-    text = dict(report.user_properties).get("trtbench")
+    # A file that cannot be collected is reported here too, and has no properties.
+    text = dict(getattr(report, "user_properties", ())).get("trtbench")
     if report.when != "call" or text is None:
         return None
     outcome = "xfailed" if hasattr(report, "wasxfail") else report.outcome

@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,6 +31,15 @@ def whole_run(tmp_path_factory: pytest.TempPathFactory, shared_cache: Path) -> t
     done = run_bench(*words, f"--benchmark-json={saved}", results=results, cache=shared_cache)
     assert done.returncode == 0, done.stdout + done.stderr
     return results, done.stdout, json.loads(saved.read_text())
+
+
+def test_a_file_that_cannot_be_collected_is_named_without_a_crash_of_ours(tmp_path: Path) -> None:
+    (tmp_path / "test_broken.py").write_text("import nothing_of_that_name")
+    words = [sys.executable, "-m", "pytest", "-p", "bench.plugin", "-p", "no:cacheprovider", str(tmp_path)]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert "No module named 'nothing_of_that_name'" in done.stdout
+    assert "INTERNALERROR" not in done.stdout + done.stderr
+    assert done.returncode == 2
 
 
 def test_a_run_leaves_records_and_a_report_and_names_them_last(whole_run: tuple[Path, str, dict[str, object]]) -> None:
