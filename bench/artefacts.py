@@ -16,6 +16,7 @@ import variants
 from bench.backend import Backend, BuildInfo, BuildOptions
 from bench.cache import Artefact, Cache, file_digest, library, sources
 from bench.graph_size import graph_size
+from bench.passes import find, kernels
 from bench.phases import Phases
 from common.discover import Declared, discover
 from common.errors import UserError
@@ -61,7 +62,7 @@ class Artefacts:
         graph = self._stage(phases, "export", self._model_key(variant), lambda file: _export(variant.value, file))
         steps, digests = [], [("export", graph.sha256)]
         for name in case.passes:
-            declared = discover("variants.passes", GraphPass)[name]
+            declared = find(name)
             graph = self._pass(declared, graph, phases)
             steps.append(_step(declared, graph, declared.value.distribution))
         precision = discover("variants.precisions", Precision)[case.precision]
@@ -72,10 +73,11 @@ class Artefacts:
         return Transformed(graph, tuple(steps), (*digests, ("graph", graph.sha256)))
 
     def plan(self, case: Case, graph: Artefact[StepInfo], options: BuildOptions, phases: Phases) -> Artefact[BuildInfo]:
-        """Built by the case's backend; its identity is the graph, the backend's versions and flags, and the batch."""
+        """Built by the case's backend; its identity is the graph and its kernels, the backend's versions and flags, and the batch."""
         declared = discover("bench.backends", Backend)[case.backend]
         identity = [f"{name}={value}" for name, value in declared.value.identity(options)]
-        key = [graph.sha256, declared.name, declared.digest, sources(BACKENDS, "_*.py"), *identity]
+        placed = [placing.digest for placing in kernels(case.passes)]
+        key = [graph.sha256, declared.name, declared.digest, sources(BACKENDS, "_*.py"), *identity, *placed]
 
         def make(file: Path) -> BuildInfo:
             info: BuildInfo = declared.value.build(graph.path, file, options)

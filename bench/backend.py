@@ -71,6 +71,10 @@ class Backend(ABC):
         """Why plans cannot be run here; None when they can."""
         return None
 
+    def why_no_plugins(self) -> str | None:
+        """Why a graph with TensorRT plugin nodes is not built here; None when they are registered and `bare(model)` is built."""
+        return "a plugin runs under TensorRT only: this backend would measure something else under its name (docs/plugins.md)"
+
     @abstractmethod
     def load(self, plan: Path, options: BuildOptions) -> Runner:
         """Load a plan to run it."""

@@ -10,7 +10,10 @@ from importlib.util import find_spec
 from bench.backend import Backend
 from bench.environment import gpu
 from common.discover import discover
+from plugins.discovery import versions
+from plugins.tensorrt import bindings
 from variants.graph_pass import GraphPass
+from variants.plugin_pass import PluginPass
 from variants.precision import Precision
 from variants.variant import Variant
 
@@ -33,11 +36,12 @@ def examine() -> Iterator[Finding]:
         missing = declared.value.unavailable()
         build_only = declared.value.why_not_run() if missing is None else None
         yield Finding(f"backend {name}", build_only or "builds, runs and profiles", missing or "", needed=name == "onnxruntime")
+    yield Finding("TensorRT plugins", "put the kernels into an engine: docs/plugins.md", bindings.unavailable() or "")
     yield _module("torch", "exports the models and is the reference", "pip install torch==2.13.0", needed=True)
     for name, graph_pass in discover("variants.passes", GraphPass).items():
         if graph_pass.value.distribution:
             module = graph_pass.value.distribution.replace("-", "_")
-            yield _module(module, f"graph pass {name}", f"pip install {graph_pass.value.distribution}")
+            yield _module(module, f"graph pass {_spelled(name, graph_pass.value)}", f"pip install {graph_pass.value.distribution}")
     no_gpu = "" if gpu() else "an NVIDIA driver and GPU, to time TensorRT engines"
     yield Finding("GPU", gpu() or "no NVIDIA driver: engines are built, not timed", no_gpu)
     found = next((path for name in BROWSERS if (path := shutil.which(name))), "")
@@ -51,6 +55,10 @@ def examine() -> Iterator[Finding]:
         )
     )
     yield Finding("matrix", counts)
+
+
+def _spelled(name: str, graph_pass: GraphPass) -> str:
+    return f"{name}:VERSION, one of {', '.join(versions(graph_pass.family))}" if isinstance(graph_pass, PluginPass) else name
 
 
 def _module(name: str, detail: str, remedy: str, needed: bool = False) -> Finding:

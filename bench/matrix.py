@@ -12,10 +12,10 @@ from typing import TypeVar
 import msgspec
 
 from bench.backend import Backend
+from bench.passes import find, refusal
 from common.discover import discover
 from common.errors import UserError, unknown
 from reports.case import Case
-from variants.graph_pass import GraphPass
 from variants.precision import Precision
 from variants.variant import Variant
 
@@ -64,7 +64,7 @@ class Preset(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """A cell of the matrix; `left_out` says why it will not run, `unavailable` why its backend cannot here."""
+    """A cell of the matrix; `left_out` says why it will not run, `unavailable` why its backend cannot run it here."""
 
     case: Case
     left_out: str = ""
@@ -111,6 +111,11 @@ def plan(choice: Choice) -> Iterator[Planned]:
     preset = choice.preset
     rules = [rule for rule in preset.leave_out if not rule.names(choice.given)]
     reasons = {name: discover("bench.backends", Backend)[name].value.unavailable() or "" for name in _once(preset.backends)}
+    refused = {
+        (passes, name): refusal(split_pipeline(passes), discover("bench.backends", Backend)[name].value)
+        for passes in _once(preset.passes)
+        for name in _once(preset.backends)
+    }
     for variant in _once(preset.variants):
         for backend in _once(preset.backends):
             for batch in _once(preset.batches):
@@ -118,7 +123,7 @@ def plan(choice: Choice) -> Iterator[Planned]:
                     for precision in _once(preset.precisions):
                         case = Case(variant, split_pipeline(passes), precision, batch, backend)
                         why = next((rule.why for rule in rules if rule.matches(case)), "")
-                        yield Planned(case, why, reasons[backend])
+                        yield Planned(case, why, reasons[backend] or refused[passes, backend])
 
 
 def baseline_of(case: Case) -> Case:
@@ -140,11 +145,9 @@ def _check_names(preset: Preset) -> None:
         for value in values:
             if value not in known:
                 raise unknown(kind, value, known)
-    passes = discover("variants.passes", GraphPass)
     for pipeline in preset.passes:
         for name in split_pipeline(pipeline):
-            if name not in passes:
-                raise unknown("pass", name, [*passes, "none"])
+            find(name)
     for batch in preset.batches:
         _batch(str(batch))
 

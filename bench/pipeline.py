@@ -14,6 +14,7 @@ from bench.backend import Backend, BuildOptions, Runner
 from bench.matrix import Preset, baseline_of
 from bench.measure.protocol import Call, Protocol, measure
 from bench.measure.quiet import quiet
+from bench.passes import refusal
 from bench.phases import Phases
 from common.discover import discover
 from common.errors import Unsupported, UserError
@@ -66,7 +67,7 @@ class Pipeline:
 
     def _outcome(self, case: Case, progress: _Progress) -> r.Outcome:
         backend = discover("bench.backends", Backend)[case.backend].value
-        if reason := backend.unavailable():
+        if reason := backend.unavailable() or refusal(case.passes, backend):
             return r.Unsupported(reason)
         options = self._options(case)
         graph = self.artefacts.transformed(case, progress.phases)

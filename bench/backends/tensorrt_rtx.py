@@ -58,6 +58,10 @@ class TensorRTRTX(Backend):
         """Build-only everywhere: nobody has run a plan through this backend yet (docs/verified.md)."""
         return "build-only: plans are not run by this backend"
 
+    def why_no_plugins(self) -> str | None:
+        """Its parser ends the process when a Python plugin is registered; without one it builds ONNX's own LayerNormalization."""
+        return "TensorRT-RTX takes no plugins (docs/plugins.md)"
+
     def load(self, plan: Path, options: BuildOptions) -> Runner:
         """Raises UserError: build-only."""
         raise UserError(f"tensorrt_rtx: {self.why_not_run()}")

@@ -47,7 +47,7 @@ def load(name: str = "tensorrt") -> Bindings:
     when a Python plugin creator is registered.
     """
     if name.startswith("tensorrt_rtx"):
-        raise NoPlugins("TensorRT-RTX takes no plugins: measure the plugin with the tensorrt backend")
+        raise NoPlugins("TensorRT-RTX takes no plugins: build the engine with TensorRT, as docs/plugins.md shows")
     if find_spec(name) is None:
         raise NoPlugins(unavailable() or f"{name} is not installed")
     trt = import_module(name)

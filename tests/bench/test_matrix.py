@@ -46,6 +46,12 @@ def test_a_rule_does_not_overrule_what_the_user_asked_for() -> None:
     assert ids(choice) == ["vit_digits-none-fp32-b1-tensorrt_rtx"]
 
 
+@pytest.mark.parametrize(("backend", "why"), [("onnxruntime", "a plugin runs under TensorRT only"), ("tensorrt_rtx", "takes no plugins")])
+def test_a_kernel_in_the_graph_is_left_to_tensorrt(backend: str, why: str) -> None:
+    planned = list(plan(chosen(passes="none,fold+layernorm_plugin:v1_tree", precisions="fp32", batches="8", backends=backend)))
+    assert [why in cell.unavailable for cell in planned] == [False, True]
+
+
 def test_the_full_preset_holds_every_axis_value_that_the_quick_one_has() -> None:
     quick, full = presets()["quick"], presets()["full"]
     for axis in AXES:
@@ -70,6 +76,14 @@ def test_a_pipeline_keeps_its_order() -> None:
         ("passes", "fold+fuse_layernrm", "unknown pass 'fuse_layernrm': did you mean 'fuse_layernorm'?"),
         ("precisions", "int8_entrpy", "unknown precision 'int8_entrpy': did you mean 'int8_entropy'?"),
         ("backends", "onxruntime", "unknown backend 'onxruntime': did you mean 'onnxruntime'?"),
+        ("passes", "fold+layernorm_plugin:v9", "pass 'layernorm_plugin:v9': the layernorm kernel has no version 'v9'; there are: v1_tree"),
+        (
+            "passes",
+            "layernorm_plugin",
+            "pass 'layernorm_plugin': the layernorm kernel has several versions, write layernorm_plugin:VERSION",
+        ),
+        ("passes", "layernorm_plugn:v1_tree", "unknown pass 'layernorm_plugn:v1_tree': did you mean 'layernorm_plugin:v1_tree'?"),
+        ("passes", "fold:v1", "pass 'fold:v1': fold has no versions; write fold"),
         ("batches", "1,eight", "--batches: 'eight' is not a whole number"),
         ("batches", "0", "--batches: '0' is not a whole number"),
         ("batches", "-1", "--batches: '-1' is not a whole number"),
@@ -84,7 +98,9 @@ def test_a_misspelt_value_is_refused_with_the_near_match(axis: str, value: str, 
 
 
 def test_an_unknown_name_is_refused_with_the_list() -> None:
-    with pytest.raises(UserError, match="known: fold, fuse_layernorm, none, onnxoptimizer, onnxsim, onnxslim"):
+    with pytest.raises(
+        UserError, match=r"known: fold, fuse_layernorm, layernorm_plugin:v1_tree, .*, none, onnxoptimizer, onnxsim, onnxslim"
+    ):
         chosen(passes="zzz")
 
 

@@ -201,3 +201,37 @@ def test_an_altered_artefact_is_made_again_and_named(make: MakePipeline, shared_
     pipeline = make()
     assert isinstance(pipeline.run(case()).outcome, Measured)
     assert any("truncated or altered; made again" in warning for warning in pipeline.artefacts.cache.warnings)
+
+
+@pytest.mark.parametrize("backend", ["onnxruntime", "tensorrt_rtx"])
+def test_a_kernel_is_not_measured_where_it_cannot_run_and_nothing_is_prepared(make: MakePipeline, backend: str) -> None:
+    record = make().run(case("fold+layernorm_plugin:v5_hopper", backend=backend))
+    assert isinstance(record.outcome, Unsupported)
+    assert "docs/plugins.md" in record.outcome.reason
+    assert record.phases == ()
+
+
+BACKEND = '''"""Takes plugins."""
+from bench.backend import BuildInfo
+from bench.backends.onnxruntime import OnnxRuntime
+class Plugins(OnnxRuntime):
+    def why_no_plugins(self): return None
+    def why_not_run(self): return "a test"
+    def build(self, model, plan, options):
+        plan.write_bytes(b"plan")
+        return BuildInfo("test", 0.0)
+takes_plugins = Plugins()
+'''
+
+
+def test_an_engine_is_built_again_when_its_kernel_changed(make: MakePipeline, add_file: AddFile, monkeypatch: pytest.MonkeyPatch) -> None:
+    add_file("bench.backends", "takes_plugins", BACKEND)
+    wanted = case("layernorm_plugin:v5_hopper", backend="takes_plugins")
+    assert isinstance(make().run(wanted).outcome, Built)
+    again = make()
+    again.run(wanted)
+    assert again.artefacts.cache.made == {}
+    monkeypatch.setattr("bench.passes.source_digest", lambda path: "edited")
+    edited = make()
+    edited.run(wanted)
+    assert edited.artefacts.cache.made["build"] == 1

@@ -19,6 +19,9 @@ from onnx import TensorProto, helper, numpy_helper
 from bench.backend import BuildInfo, BuildOptions
 from common.errors import UserError
 from tests.bench.conftest import ROOT
+from tests.variants.graphs import model, node
+from variants.passes.layernorm_plugin import layernorm_plugin
+from variants.plugin_pass import bare
 from variants.variant import Array
 
 pytest.importorskip("tensorrt_rtx")
@@ -127,6 +130,21 @@ def test_a_file_that_is_not_onnx_is_rejected_not_crashed(tmp_path: Path) -> None
     model.write_bytes(b"not a model")
     info, _ = build(model, tmp_path)
     assert info.rejection
+
+
+NODE = model([node("LayerNormalization", "x scale bias", "y")], {"scale": [2.0] * 8, "bias": [1.0] * 8}, opset=17)
+
+
+def test_a_plugin_node_is_refused_in_a_sentence_once_its_function_is_gone(tmp_path: Path) -> None:
+    """Why a pipeline that places a kernel is left out here, and why TensorRT is handed `bare(model)`: see variants/plugin_pass.py."""
+    placed, _ = layernorm_plugin.at("v5_hopper").run(NODE)
+    path, shapes = tmp_path / "model.onnx", (("x", (2, 4, 8)),)
+    onnx.save(bare(placed), path)
+    info, plan = build(path, tmp_path, shapes=shapes)
+    assert "Plugin not found" in info.rejection
+    assert plan.read_bytes() == b""
+    onnx.save(placed, path)
+    assert build(path, tmp_path, shapes=shapes)[0].rejection == "", "NVIDIA's parser builds the function and says nothing"
 
 
 def test_a_build_over_its_time_limit_is_ended_and_said_to_be(tmp_path: Path) -> None:
