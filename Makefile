@@ -5,6 +5,7 @@ VENV := .venv
 READY := $(VENV)/.ready
 RUN := $(VENV)/bin/python -m
 STUBS := $(wildcard ../shared/stubs/rtx1)
+TENSORRT_STUBS := $(wildcard ../shared/stubs/trt*)
 RESULTS ?= results
 # More words for pytest: make bench BENCH="--preset full"
 BENCH ?=
@@ -19,12 +20,14 @@ bench: $(READY) ## run the benchmark matrix and print the path of its HTML repor
 	@status=0; $(RUN) pytest bench/ --benchmark-only -v --results $(RESULTS) $(BENCH) || status=$$?; \
 	if [ $$status -le 1 ]; then echo; echo "report: $$(cd $(RESULTS)/latest && pwd -P)/report.html"; fi; exit $$status
 
-test: $(READY) browser check ## lint, types, layering and all tests
+test: $(READY) browser compiler check ## lint, types, layering and all tests
 	@$(RUN) pytest $(TEST)
 
 check: $(READY) ## lint, types and layering alone
 	@$(RUN) ruff check . && $(RUN) ruff format --check .
 	@MYPYPATH=$(STUBS) $(RUN) mypy
+	@for stubs in $(TENSORRT_STUBS); do echo "the plugins against $${stubs##*/}:"; \
+	  MYPYPATH=$$stubs $(RUN) mypy --cache-dir .mypy_cache/$${stubs##*/} plugins/tensorrt tests/plugins/tensorrt || exit 1; done
 	@$(VENV)/bin/lint-imports --no-logo
 
 format: $(READY) ## format the code
@@ -51,3 +54,10 @@ browser:
 	@{ command -v chromium && /sbin/ldconfig -p | grep -q libatomic.so.1; } >/dev/null 2>&1 || \
 	  { command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ] && apt-get update -q && apt-get install -qy chromium libatomic1; } || \
 	  echo "a browser is not installed (apt-get install chromium libatomic1): the tests of the page are skipped"
+
+# NVIDIA's bindings are driven over empty libraries that the tests compile; without a compiler those tests are skipped and say so.
+.PHONY: compiler
+compiler:
+	@command -v gcc >/dev/null || \
+	  { command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ] && apt-get update -q && apt-get install -qy --no-install-recommends gcc libc6-dev; } || \
+	  echo "gcc is not installed (apt-get install gcc): the tests of the TensorRT plugins are skipped"
