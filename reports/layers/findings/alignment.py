@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 from reports.layers.finding import Context, Finder, Finding
-from reports.layers.findings._layers import is_product, lines, on_gpu, percent, precision, share_of, time_of, timed
+from reports.layers.findings._layers import is_product, lines, on_gpu, percent, plural, precision, share_of, time_of, timed
 from reports.layers.layer import Layer
 from reports.layers.profile import Profile
 
@@ -27,14 +27,14 @@ def _find(profile: Profile, context: Context) -> Sequence[Finding]:
         odd = [(what, size) for what, size in _sizes(layer) if multiple and size % multiple]
         if odd and multiple:
             found.append(layer)
-            words[layer.rank] = ", ".join(f"{what} {size} is no multiple of {multiple} ({precision(layer)})" for what, size in odd)
+            words[layer.rank] = ", ".join(f"{what} {size} is no multiple of {multiple}" for what, size in odd) + f" ({precision(layer)})"
             padded += (layer.mean_us or 0.0) * (1 - math.prod(size / (-(-size // multiple) * multiple) for _, size in odd))
     share = share_of(found, profile)
     if share < LEAST:
         return ()
     return (
         Finding(
-            f"{len(found)} products have sizes off the tensor-core alignment: {percent(share)} of the time",
+            f"Products with sizes off the tensor-core alignment take {percent(share)} of the time ({plural(len(found), 'layer')})",
             (*lines(found, profile, words), f"padding to the next multiple would be {percent(padded / time_of(found))} of their work"),
             "If the model is yours, choose channels, heads' widths and padded sequence lengths that are multiples; else pad the "
             "weights with zeros in the graph. What it brings depends on the kernel (a misaligned one may also load in smaller "

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from reports.layers.finding import Context, Finder, Finding
-from reports.layers.findings._layers import is_reformat, lines, percent, share_of, time_of, timed, us
+from reports.layers.findings._layers import cut, is_reformat, lines, percent, plural, share_of, time_of, timed, us
 from reports.layers.layer import Layer, Tensor
 from reports.layers.profile import Profile
 
@@ -25,7 +25,7 @@ def _find(profile: Profile, context: Context) -> Sequence[Finding]:
     words = {layer.rank: _route(layer, makers, readers) for layer in known}
     return (
         Finding(
-            f"{len(found)} reformats and copies take {percent(share)} of the time",
+            f"Reformats and copies take {percent(share)} of the time ({plural(len(found), 'layer')})",
             (*((kinds,) if known else ()), *lines(found, profile, words)),
             "At the network's edges, hand over and take tensors as the engine wants them (trtexec --inputIOFormats, --outputIOFormats). "
             "Inside, each one stands between two layers that chose different layouts or precisions: giving both the same precision, "
@@ -37,11 +37,7 @@ def _find(profile: Profile, context: Context) -> Sequence[Finding]:
 
 
 def _converts(layer: Layer) -> bool:
-    return bool(layer.inputs and layer.outputs and _precision(layer.inputs[0]) != _precision(layer.outputs[0]))
-
-
-def _precision(tensor: Tensor) -> str:
-    return tensor.precision
+    return bool(layer.inputs and layer.outputs and layer.inputs[0].precision != layer.outputs[0].precision)
 
 
 def _ends(layers: Sequence[Layer]) -> tuple[dict[str, str], dict[str, str]]:
@@ -53,9 +49,16 @@ def _ends(layers: Sequence[Layer]) -> tuple[dict[str, str], dict[str, str]]:
 def _route(layer: Layer, makers: dict[str, str], readers: dict[str, str]) -> str:
     """ "FP32 row major -> FP16 channel major, from conv1 to conv2"."""
     before, after = layer.inputs[0], layer.outputs[0]
-    words = [" ".join(part for part in (tensor.precision, tensor.format) if part) for tensor in (before, after)]
+    words = [_layout(before), _layout(after)]
     change = f"{words[0]} -> {words[1]}" if words[0] != words[1] else f"{words[0]} on both sides"
-    return f"{change}, from {makers.get(before.name, 'the network input')} to {readers.get(after.name, 'the network output')}"
+    ends = (cut(makers.get(before.name, "the network input")), cut(readers.get(after.name, "the network output")))
+    return f"{change}, from {ends[0]} to {ends[1]}"
+
+
+def _layout(tensor: Tensor) -> str:
+    if tensor.precision.lower() in tensor.format.lower():
+        return tensor.format or tensor.precision
+    return f"{tensor.precision} {tensor.format}".strip()
 
 
 reformats = Finder(_find)

@@ -12,6 +12,7 @@ from reports.layers.findings._layers import (
     is_reformat,
     lines,
     percent,
+    plural,
     precision,
     precisions,
     share_of,
@@ -34,10 +35,10 @@ def _find(profile: Profile, context: Context) -> Sequence[Finding]:
         return ()
     common = sorted({precision(layer) for layer in lower})
     products = [layer for layer in found if is_product(layer)]
-    kinds = f"{len(lower)} products compute in {' and '.join(common)}; of these {len(found)} in FP32, {len(products)} are products"
+    kinds = f"{plural(len(lower), 'product')} in {' and '.join(common)}, {plural(len(products), 'product')} among the FP32 layers"
     return (
         Finding(
-            f"{len(found)} layers stayed in FP32 and take {percent(share)} of the time",
+            f"FP32 layers beside {'/'.join(common)} products take {percent(share)} of the time ({plural(len(found), 'layer')})",
             (kinds, *lines(found, profile)),
             "FP32 may be asked for (a Cast in the graph, a strongly typed network, --layerPrecisions) or be what the builder found "
             "faster. Normalisation and softmax often need it for accuracy; for a product try the lower precision and check accuracy.",

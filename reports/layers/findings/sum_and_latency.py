@@ -5,27 +5,25 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from reports.layers.finding import Context, Finder, Finding
-from reports.layers.findings._layers import on_gpu, percent, time_of, timed, us
+from reports.layers.findings._layers import latency, parallel, percent, plural, profiler_us, time_of, timed, us
 from reports.layers.profile import Profile
 
 FAR = 0.1
 """Fraction of the latency from which the shares of layers stop being shares of the latency."""
-PER_LAYER_US = (1.0, 8.0)
-"""What the profiler adds a layer: 2.0 to 7.2 µs in the 13 public profiles that hold both numbers (T4-class to A100)."""
 
 
 def _find(profile: Profile, context: Context) -> Sequence[Finding]:
-    layers, latency = timed(profile), profile.latency_us
-    if not layers or not latency:
+    layers, whole = timed(profile), latency(profile)
+    if not layers or not whole:
         return ()
     total = time_of(layers)
-    gap = total - latency
-    if abs(gap) < FAR * latency:
+    gap = total - whole
+    if abs(gap) < FAR * whole:
         return ()
     side = "more" if gap > 0 else "less"
     return (
         Finding(
-            f"The layers add up to {us(total)}, {percent(abs(gap) / latency)} {side} than the latency of {us(latency)}",
+            f"The layers add up to {us(total)}, {percent(abs(gap) / whole)} {side} than the latency of {us(whole)}",
             tuple(_above(profile, len(layers), gap) if gap > 0 else _below(profile, gap)),
             "Compare engines by latency, layers only with each other. Shares of short layers are overstated where the profiler "
             "adds a constant to each; measure the latency in a run of its own (trtexec --separateProfileRun)."
@@ -38,12 +36,11 @@ def _find(profile: Profile, context: Context) -> Sequence[Finding]:
 
 def _above(profile: Profile, layers: int, gap: float) -> Iterator[str]:
     each = gap / layers
-    yield f"that is {us(each)} for each of the {layers} layers that took time"
-    streams = {layer.stream for layer in profile.layers if layer.stream is not None}
-    if len(streams) > 1 or any("auxiliary stream" in note for note in profile.notes):
+    yield f"that is {us(each)} for each of {plural(layers, 'layer')} that took time"
+    if parallel(profile):
         yield "layers ran on several streams, at the same time: their sum counts that time more than once"
-    elif on_gpu(profile) and PER_LAYER_US[0] <= each <= PER_LAYER_US[1]:
-        yield "likely the profiler, which puts an event between layers and ends their overlap: public profiles show 2 to 7 µs each"
+    elif profiler_us(profile):
+        yield "likely the profiler, which puts an event between layers and ends their overlap: public profiles show 1.5 to 7.5 µs each"
     else:
         yield "more or less than profilers usually add a layer: perhaps another clock rate, batch or engine in one of the two runs"
 

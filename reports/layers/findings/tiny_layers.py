@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from reports.layers.finding import Context, Finder, Finding
-from reports.layers.findings._layers import lines, on_gpu, percent, share_of, time_of, timed, us
+from reports.layers.findings._layers import lines, on_gpu, percent, plural, profiler_us, share_of, time_of, timed, us
 from reports.layers.profile import Profile
 
 TINY_US = 5.0
@@ -22,14 +22,15 @@ def _find(profile: Profile, context: Context) -> Sequence[Finding]:
 
 def _tiny(profile: Profile) -> Iterator[Finding]:
     layers = timed(profile)
-    found = [layer for layer in layers if (layer.mean_us or 0.0) / max(layer.calls, 1) < TINY_US]
+    added = profiler_us(profile)
+    found = [layer for layer in layers if (layer.mean_us or 0.0) / max(layer.calls, 1) - added < TINY_US]
     share = share_of(found, profile)
     if len(found) < LEAST or share < SHARE:
         return
     yield Finding(
-        f"{len(found)} of {len(layers)} layers take less than {us(TINY_US)} each, {percent(share)} of the time together",
-        lines(found, profile),
-        "Such layers are likely bound by launching, and the profiler's own cost a layer is part of what they show. A CUDA graph "
+        f"{len(found)} of {plural(len(layers), 'layer')} take less than {us(TINY_US)} each, {percent(share)} of the time together",
+        (*((f"the {us(added)} that the profiler seems to add to each layer are not counted",) if added else ()), *lines(found, profile)),
+        "Such layers are likely bound by launching. A CUDA graph "
         "(trtexec --useCudaGraph), a larger batch, or fewer and larger operators (fusions, a plugin) reduce it; the layer times "
         "here cannot tell how much, the latency can.",
         time_of(found),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from reports.layers.finding import Context, Finder, Finding
-from reports.layers.findings._layers import HALF, is_product, is_qdq, lines, percent, precision, share_of, time_of, timed
+from reports.layers.findings._layers import HALF, is_product, is_qdq, lines, percent, plural, precision, share_of, time_of, timed
 from reports.layers.layer import Layer
 from reports.layers.profile import Profile
 
@@ -27,9 +27,9 @@ def _alone(profile: Profile) -> Iterator[Finding]:
     if share < LEAST:
         return
     edge = len(found) - len(inner)
-    note = (f"{edge} more quantise a network input, which is expected",) if edge else ()
+    note = (f"{plural(edge, 'more layer')} at a network input left out: an input has to be quantised somewhere",) if edge else ()
     yield Finding(
-        f"{len(inner)} Q/DQ layers run on their own and take {percent(share)} of the time",
+        f"Q/DQ that did not fuse take {percent(share)} of the time ({plural(len(inner), 'layer')})",
         (*lines(inner, profile), *note),
         "A Q or DQ fuses with the product beside it when nothing else reads the tensor and both inputs of a residual Add are "
         "quantised: see where these stand in the ONNX graph, quantise the other branch too, or use one scale for both. "
@@ -47,7 +47,7 @@ def _floating(profile: Profile) -> Iterator[Finding]:
     if not quantised or share < LEAST_FLOAT:
         return
     yield Finding(
-        f"{len(left)} of {len(products)} products of an {precision(quantised[0])} engine compute in {_names(left)}",
+        f"{len(left)} of {plural(len(products), 'product')} of an {precision(quantised[0])} engine compute in {_names(left)}",
         (f"{len(quantised)} products are quantised", *lines(left, profile)),
         "Either their inputs have no Q/DQ in the ONNX graph, or the builder measured floating point as faster for this shape "
         "(its log with --verbose tells which). If the graph should quantise them, add the pairs there.",
