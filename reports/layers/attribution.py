@@ -192,9 +192,7 @@ def _by_names(profile: Profile, rows: _Rows) -> tuple[None, tuple[str, ...], tup
         weights = [guess(kind) for kind in kinds]
         _share_out(layer, facts, [weight / sum(weights) for weight in weights], rows)
         shared = shared or len(names) > 1
-    note = (
-        "without the ONNX file, a layer that several nodes share is divided by their operators alone: give it for an estimate from shapes"
-    )
+    note = "a layer that several nodes share is divided by their operators alone: give the ONNX file for an estimate from shapes"
     return None, (), (note,) if shared else ()
 
 

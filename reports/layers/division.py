@@ -9,12 +9,24 @@ from pathlib import Path
 from reports.layers import onnx_cost
 from reports.layers.groups import GROUP_OF
 from reports.layers.layer import Layer
-from reports.layers.onnx_cost import A100, MATRIX, VIEWS, Machine
+from reports.layers.onnx_cost import A100, CPU, MATRIX, VIEWS, Machine
 from reports.layers.onnx_graph import OnnxGraph, read
 from reports.layers.parts import group_of, part_of
 from reports.layers.patterns import find
+from reports.layers.profile import Profile
 
-POINTWISE = frozenset((*(o for o, g in GROUP_OF.items() if g in ("elementwise", "Q/DQ", "GELU")), "Cast", "Where", "BatchNormalization"))
+FOLLOWS = frozenset(
+    (
+        *(o for o, g in GROUP_OF.items() if g in ("elementwise", "Q/DQ", "GELU")),
+        "Cast",
+        "Where",
+        "BatchNormalization",
+        "Transpose",
+        "Slice",
+        "Split",
+    )
+)
+"""What a kernel does with its result before writing it: point-wise work, and writing it in another order."""
 PRODUCT_WEIGHT = 20.0
 """Of a matrix product or convolution whose shapes are unknown, where any other node counts 1."""
 BITS = {"FP32": 32, "TF32": 32, "FP16": 16, "BF16": 16, "FP8": 8, "INT8": 8, "INT4": 4}
@@ -47,6 +59,12 @@ class Costs:
 def costs(path: Path, sizes: Mapping[str, int] | None = None, layers: Sequence[Layer] = (), machine: Machine = A100) -> Costs:
     """The ONNX file's nodes and what they cost; see onnx_graph.read for `sizes`, `layers` and errors."""
     return costs_of(read(path, sizes, layers), machine)
+
+
+def costs_for(profile: Profile, path: Path, sizes: Mapping[str, int] | None = None) -> Costs:
+    """The costs that divide `profile`: its tensors give dynamic sizes, its source the machine (a CPU for ONNX Runtime's traces)."""
+    on_cpu = any("ONNX Runtime" in kind for _, kind in profile.sources)
+    return costs(path, sizes, profile.layers, CPU if on_cpu else A100)
 
 
 def costs_of(graph: OnnxGraph, machine: Machine = A100) -> Costs:
@@ -126,7 +144,7 @@ def _units(places: Sequence[int], costs: Costs) -> Iterable[list[int]]:
     units: dict[tuple[str, int], list[int]] = {}
     for place in places:
         unit = ("pattern", costs.pattern[place]) if place in costs.pattern else ("node", place)
-        if unit[0] == "node" and costs.graph.nodes[place].type in POINTWISE:
+        if unit[0] == "node" and costs.graph.nodes[place].type in FOLLOWS:
             behind = [unit_of.get(costs._made.get(costs.source(name), -1)) for name in costs.graph.nodes[place].inputs]
             unit = next((before for before in behind if before is not None and before[0] == "node"), unit)
         unit_of[place] = unit

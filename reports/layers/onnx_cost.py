@@ -70,10 +70,8 @@ A100 = Machine(
 )
 """Dense peaks of NVIDIA's data sheet (TF32 for FP32; FP8, which it lacks, as INT8): 153 operations a byte at FP16."""
 
-
-def is_matrix(node: Node) -> bool:
-    """Whether it runs on tensor cores."""
-    return node.type in MATRIX
+CPU = Machine("one core of a server CPU", bandwidth=10, vector=10, matrix=MappingProxyType({"FP32": 60, "INT8": 120}))
+"""Round numbers for AVX2, from ONNX Runtime's times of vit_digits here; see docs/layer-findings.md for how well they divide."""
 
 
 def is_free(node: Node, graph: OnnxGraph) -> bool:
@@ -82,13 +80,17 @@ def is_free(node: Node, graph: OnnxGraph) -> bool:
 
 
 def operations(node: Node, graph: OnnxGraph) -> int | None:
-    """Operations a run (a multiply-add counts two), None where a shape is unknown; the body of a Loop, If or Scan runs once."""
+    """Operations a run (a multiply-add counts two), None where a shape is unknown.
+
+    A Loop's body counts as often as its constant trip count says, once where that is not constant; both branches of an If count.
+    """
     if is_free(node, graph):
         return 0
     inside = [inner for inner in graph.nodes if inner.parent == node.name] if node.type in ("Loop", "If", "Scan") else []
     if inside:
         counts = [operations(inner, graph) for inner in inside]
-        return None if None in counts else sum(count or 0 for count in counts)
+        turns = int(graph.constants.get(node.inputs[0], 1)) if node.type == "Loop" and node.inputs else 1
+        return None if None in counts else max(turns, 1) * sum(count or 0 for count in counts)
     inputs = [graph.values.get(name, Value(None)) for name in node.inputs]
     outputs = [graph.values.get(name, Value(None)) for name in node.outputs]
     try:
