@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 MARK = "[ONNX Layer: "
+BETWEEN = "\x1e\x1f\n "
 PROFILE = re.compile(r" \[profile \d+\]")
 MYELIN = re.compile(r"(_\d+)?_myl\d+_\d+$")
 REGION = re.compile(r"^\{?(?:ForeignNode|ROOT)?\[(.*?)\.\.\.(.*)\]\}?$", re.DOTALL)
@@ -24,9 +26,11 @@ def nodes(name: str, metadata: str = "") -> tuple[str, ...]:
     The two ends of a `{ForeignNode[a...b]}` stand for the range between them. Layers that TensorRT added (reformats, reshapes,
     unnamed ones) and weights hold none.
     """
-    if MARK in metadata:
-        pieces = [piece.rstrip("\x1e\x1f\n ").removesuffix("]") for piece in metadata.split(MARK)[1:]]
-        return (pieces[0],) if len(pieces) == 1 else tuple(dict.fromkeys(pieces))
+    if metadata and MARK in metadata:
+        pieces = [piece.rstrip(BETWEEN).removesuffix("]") for piece in metadata.split(MARK)[1:]]
+        if len(pieces) == 1:
+            return (name,) if pieces[0] == name else (pieces[0],)
+        return tuple(dict.fromkeys(pieces))
     name = without_profile(name)
     if ADDED.match(name):
         return ()
@@ -58,23 +62,28 @@ def _node(piece: str) -> tuple[str, ...]:
     return (piece,) if piece else ()
 
 
-def module(inside: tuple[str, ...], name: str = "") -> str:
+def module(inside: tuple[str, ...]) -> str:
     """The common source module of the nodes, "encoder/layers.3/attn"; "" where the names hold no path."""
     if not inside:
         return ""
-    if len(inside) == 1:
-        return _parent(inside[0])
-    common = _parent(inside[0]).split("/")
+    if len(inside) == 1 and inside[0][-1:] != "]":
+        return inside[0].rpartition("/")[0].lstrip("/")
+    found = _parent(inside[0])
     for node in inside[1:]:
-        other = _parent(node).split("/")
-        keep = next((at for at, (a, b) in enumerate(zip(common, other, strict=False)) if a != b), min(len(common), len(other)))
-        del common[keep:]
-        if not common:
-            break
-    return "/".join(common)
+        other = _parent(node)
+        if other != found:
+            found = _common(found, other)
+    return found
 
 
 def _parent(node: str) -> str:
     if node.endswith("]") and "-[" in node:
         node = node[node.rindex("-[") + 2 : -1]
     return node.rpartition("/")[0].lstrip("/")
+
+
+@lru_cache(65536)
+def _common(one: str, other: str) -> str:
+    common, second = one.split("/"), other.split("/")
+    keep = next((at for at, (a, b) in enumerate(zip(common, second, strict=False)) if a != b), min(len(common), len(second)))
+    return "/".join(common[:keep])

@@ -64,6 +64,15 @@ def size(shape: tuple[int, ...], words: str) -> int | None:
     return (elements * how.bits + 7) // 8
 
 
+_shared: dict[tuple[str, tuple[int, ...]], tuple[str, str, tuple[int, ...], int | None]] = {}
+MOST_SHARED = 100_000
+
+
 def tensor(name: str, shape: tuple[int, ...], words: str) -> Tensor:
-    """A tensor from the inspector's own fields."""
-    return Tensor(name, layout(words).precision, words, shape, size(shape, words))
+    """A tensor from the inspector's own fields; all of one format and shape share those objects, most of a large engine's memory."""
+    parts = _shared.get((words, shape))
+    if parts is None:
+        if len(_shared) >= MOST_SHARED:
+            _shared.clear()
+        parts = _shared[words, shape] = (layout(words).precision, words, shape, size(shape, words))
+    return Tensor(name, *parts)

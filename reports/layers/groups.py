@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import TypeAlias
 
 from reports.layers.found import Described
 
@@ -27,6 +28,8 @@ OPERATORS = {
 }
 GROUP_OF = {operator: group for group, operators in OPERATORS.items() for operator in operators.split()}
 _LOWER = {operator.lower().replace("_", ""): group for operator, group in GROUP_OF.items()}
+FUSED = frozenset(("kgen", "Myelin", "", "Unknown"))
+"""Types that do not tell what is inside."""
 RANKED = ("convolution", "matrix product", "attention", "LayerNorm", "GELU", "Q/DQ", "elementwise", "reformat / copy", "shape", "other")
 """Where a layer holds operators of several groups it counts as the first: what costs most gives it its name."""
 UNDECIDED = frozenset(("elementwise", "other", "reformat / copy", "shape"))
@@ -46,6 +49,11 @@ PLUGINS = (
     (ACTIVATION, re.compile(r"gelu", re.IGNORECASE)),
 )
 RESHAPES = re.compile(r"(?:copied_)?(?:un)?(?:squeeze|reshape)_(?:node_)?(?:before|after)_|\[(?:DevicetoShapeHost|ShapeHostToDevice)")
+COPIES = ("Reformatting CopyNode", "Forced Cast")
+REGION = "{"
+"""What the name of a Myelin region begins with: it holds a range of nodes of which only the ends are told."""
+NOWHERE = "?"
+"""The module of a name without a path."""
 KERNEL = re.compile(r"__myl_([A-Za-z0-9]+)_myl\d")
 STEM = re.compile(r"[_.]?\d+$")
 WRITTEN_OUT = (
@@ -62,25 +70,43 @@ WRITTEN_OUT = (
 """What Myelin abbreviates in the names of its own kernels, "__myl_MaxrSubExpSum"."""
 
 
+Mark: TypeAlias = tuple[str, str, bool]
+"""What a node's name says: the group of its operator, the group of its module, whether products there are attention's."""
+
+
 def group(name: str, layer: Described, inside: Sequence[str]) -> str:
     """One of reports.layers.layer.GROUPS.
 
     A product of two activations is attention, one with a weight is not; a soft-max over at most two dimensions is a classifier's.
     """
-    kind = layer.type
-    if kind == "Reformat" or name.startswith(("Reformatting CopyNode", "Forced Cast")):
+    if layer.type == "Reformat" or name.startswith(COPIES):
         return "Q/DQ" if layer.origin == "QDQ" else "reformat / copy"
+    marks = tuple([_mark(node) for node in inside or name.split(" + ")])
+    rank = len(layer.outputs[0].shape) if layer.outputs else 0
+    named = _named(name, layer) if layer.type in FUSED or layer.type.startswith("Plugin") else ""
+    return _decide(layer.type, layer.weighted, named, rank, marks)
+
+
+@lru_cache(65536)
+def _decide(kind: str, weighted: bool | None, named: str, rank: int, marks: tuple[Mark, ...]) -> str:
     known = _of_type(kind)
     if known == "matrix product":
-        return _product(layer, inside)
-    if known == "elementwise":
-        return _written_out(name, inside) or known
-    if known == "other":
-        return _by_nodes(name, layer, inside)
+        scores = any(mark[2] for mark in marks) if weighted is None else not weighted
+        return ATTENTION if scores else known
     if known == "convolution":
-        made = {_of_node(node) for node in inside}
+        made = {mark[0] for mark in marks}
         return "matrix product" if "matrix product" in made and known not in made else known
-    return _softmax(name, layer, inside) if known == ATTENTION else known
+    if known == "elementwise":
+        return _written_out(marks) or known
+    if known == ATTENTION:
+        return _softmax(rank, marks) if "softmax" in kind.lower() else known
+    if known != "other":
+        return known
+    if named == REGION:
+        return _written_out(marks) or known
+    if named:
+        return _softmax(rank, marks) if named == ATTENTION and kind == "kgen" else named
+    return _by_nodes(rank, marks)
 
 
 @lru_cache(4096)
@@ -95,49 +121,28 @@ def _of_type(kind: str) -> str:
     return next((found for found, pattern in PLUGINS if pattern.search(kind)), _LOWER.get(kind.lower().removeprefix("cuda"), "other"))
 
 
-def _product(layer: Described, inside: Sequence[str]) -> str:
-    if layer.weighted is not None:
-        return "matrix product" if layer.weighted else ATTENTION
-    return ATTENTION if any(SCORES.search(node.rpartition("/")[0]) for node in inside) else "matrix product"
+def _softmax(rank: int, marks: tuple[Mark, ...]) -> str:
+    """A soft-max outside attention is a classifier's: over at most two dimensions, or without a shape in a module of another name."""
+    if rank:
+        return ATTENTION if rank > 2 else "other"
+    return ATTENTION if any(mark[1] in (ATTENTION, NOWHERE) for mark in marks) else "other"
 
 
-def _softmax(name: str, layer: Described, inside: Sequence[str]) -> str:
-    """A soft-max outside attention is a classifier's: over at most two dimensions, or in a module of another name."""
-    if layer.type and "softmax" not in layer.type.lower() and not layer.type.startswith(("kgen", "Myelin")):
-        return ATTENTION
-    if layer.outputs and 0 < len(layer.outputs[0].shape) <= 2:
-        return "other"
-    modules = [path for node in inside or (name,) if (path := node.rpartition("/")[0].strip("/"))]
-    return ATTENTION if layer.outputs or not modules or any(_of_module(path) == ATTENTION for path in modules) else "other"
-
-
-def _written_out(name: str, inside: Sequence[str]) -> str:
+def _written_out(marks: tuple[Mark, ...]) -> str:
     """The module whose small operators these are, or the operator itself where it belongs to one; "" where neither says so."""
-    for node in inside or (name,):
-        if (made := _of_node(node)) in (NORM, ACTIVATION):
-            return made
-    modules = {_of_module(node.rpartition("/")[0] if "/" in node else node) for node in inside or (name,)}
-    return modules.pop() if len(modules) == 1 else ""
+    made = next((mark[0] for mark in marks if mark[0] in (NORM, ACTIVATION)), "")
+    modules = {mark[1] for mark in marks} - {NOWHERE}
+    return made or (modules.pop() if len(modules) == 1 else "")
 
 
-def _by_nodes(name: str, layer: Described, inside: Sequence[str]) -> str:
+def _by_nodes(rank: int, marks: tuple[Mark, ...]) -> str:
     """The heaviest group among the nodes; of nodes that only add and copy, the module that they are written out from."""
-    named = _named(name, layer)
-    if named:
-        return _softmax(name, layer, inside) if named == ATTENTION and layer.type == "kgen" else named
-    if name.startswith("{"):
-        return _written_out(name, inside) or "other"
-    found = {_of_node(node) for node in inside or name.split(" + ")}
-    if "matrix product" in found and any(_of_scores(node) for node in inside):
-        found = found - {"matrix product"} | {ATTENTION}
-    best = next((one for one in RANKED if one in found), "other")
-    if best == ATTENTION and not any(_of_scores(node) for node in inside):
-        return _softmax(name, layer, inside)
-    return _written_out(name, inside) or best if best in UNDECIDED else best
-
-
-def _of_scores(node: str) -> bool:
-    return _of_node(node) == "matrix product" and SCORES.search(node.rpartition("/")[0]) is not None
+    scores = any(mark[2] and mark[0] == "matrix product" for mark in marks)
+    found = {mark[0] for mark in marks} | ({ATTENTION} if scores else set())
+    best = next((one for one in RANKED if one in found and not (scores and one == "matrix product")), "other")
+    if best == ATTENTION and not scores:
+        return _softmax(rank, marks)
+    return _written_out(marks) or best if best in UNDECIDED else best
 
 
 def _named(name: str, layer: Described) -> str:
@@ -145,29 +150,47 @@ def _named(name: str, layer: Described) -> str:
     if layer.type.startswith("Plugin"):
         words = name + layer.tactic
         return next((found for found, pattern in PLUGINS if pattern.search(words)), "")
+    if name.startswith(REGION):
+        return REGION
     if RESHAPES.match(name):
         return "shape"
     kernel = KERNEL.search(name) if name.startswith("__my") else None
     return next((found for found, pattern in WRITTEN_OUT if pattern.search(kernel[1])), "") if kernel else ""
 
 
-@lru_cache(65536)
-def _of_module(path: str) -> str:
-    return next((found for found, pattern in MODULES if pattern.search(path)), "")
+def _mark(node: str) -> Mark:
+    if node[-1:] == "]" and "]-[" in node:
+        return _torch_mark(node)
+    path, _, leaf = node.rpartition("/")
+    return _of_leaf(leaf), *_of_path(path or leaf, path != "")
 
 
-def _of_node(node: str) -> str:
-    """The group of the operator that an exporter puts into a node's name: "/mlp/fc1/MatMul_1", "Conv_12", "node_conv2d_1"."""
-    if node.endswith("]") and "-[" in node:
-        return _of_torch(node)
-    return _of_leaf(node.rpartition("/")[2])
-
-
-def _of_torch(node: str) -> str:
+def _torch_mark(node: str) -> Mark:
     """[CONVOLUTION]-[aten_ops.convolution.default]-[/features_0/convolution], as Torch-TensorRT writes it."""
     words = node.split("]-[")
-    operator = words[1].split(".")[-2:-1] if len(words) > 1 else []
-    return _of_leaf(operator[0]) if operator else "other"
+    operator = words[1].split(".")[-2:-1]
+    path = words[-1].rpartition("/")[0]
+    return _of_leaf(operator[0]) if operator else "other", *_of_path(path, bool(path))
+
+
+def _of_path(path: str, whole: bool) -> tuple[str, bool]:
+    """The group of a module's name and whether its own products are of two activations; a bare name may hold one as well."""
+    parts = path.split("/")
+    found = min(map(_of_part, parts))
+    if found == len(MODULES):
+        return "" if whole else NOWHERE, whole and _is_scores(parts[-1])
+    return MODULES[found][0], whole and _is_scores(parts[-1])
+
+
+@lru_cache(65536)
+def _of_part(part: str) -> int:
+    """The index in MODULES of the first that one part of a path matches, their number where none does."""
+    return next((at for at, (_, pattern) in enumerate(MODULES) if pattern.search(part)), len(MODULES))
+
+
+@lru_cache(65536)
+def _is_scores(part: str) -> bool:
+    return SCORES.search(part) is not None
 
 
 @lru_cache(65536)

@@ -20,15 +20,13 @@ def rank(rows: Sequence[Row]) -> tuple[Layer, ...]:
     """
     means = [time.mean_us if time else -1.0 for time, _ in rows]
     total = sum(mean for mean in means if mean > 0) or 1.0
-    names = [(time or described or _NOTHING).name for time, described in rows]
-    order = sorted(range(len(rows)), key=lambda at: (-means[at], names[at] if means[at] >= 0 else ""))
     ranked, cumulative = [], 0.0
-    for number, at in enumerate(order, 1):
+    for number, at in enumerate(_slowest_first(means, rows), 1):
         time, described = rows[at]
         one = described or _NOTHING
         share = means[at] / total if time else 0.0
         cumulative += share
-        name = names[at]
+        name = (time or one).name
         inside = nodes(name, one.metadata)
         ranked.append(
             Layer(
@@ -56,3 +54,14 @@ def rank(rows: Sequence[Row]) -> tuple[Layer, ...]:
             )
         )
     return tuple(ranked)
+
+
+def _slowest_first(means: Sequence[float], rows: Sequence[Row]) -> list[int]:
+    order = sorted(range(len(rows)), key=means.__getitem__, reverse=True)
+    start = 0
+    for at in range(1, len(order) + 1):
+        if at == len(order) or means[order[at]] != means[order[start]]:
+            if at - start > 1 and means[order[start]] >= 0:
+                order[start:at] = sorted(order[start:at], key=lambda row: (rows[row][0] or _NOTHING).name)
+            start = at
+    return order

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import sys
 import zlib
 from collections.abc import Iterator, Sequence
@@ -66,7 +67,7 @@ def _content(path: Path | str) -> bytes:
             data = sys.stdin.buffer.read(LARGEST + 1)
         else:
             with path.open("rb") as file:
-                data = file.read(LARGEST + 1)
+                data = file.read() if os.fstat(file.fileno()).st_size <= LARGEST else bytes(LARGEST + 1)
         if data[:2] == b"\x1f\x8b":
             data = _unpacked(data)
     except OSError as error:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
+from typing import TypeAlias
 
 import msgspec
 
@@ -38,6 +40,11 @@ class Row(Attributes, gc=False, rename="pascal"):
     stream_id: int | None = None
     metadata: str = ""
     origin: str = ""
+
+
+Costs: TypeAlias = tuple[int | None, int | None, int | None]
+_known: dict[object, Costs] = {}
+MOST_KNOWN = 20_000
 
 
 class _File(msgspec.Struct):
@@ -83,30 +90,62 @@ def describe(row: Row | str) -> Described:
     kind = row.parameter_type or row.layer_type
     if kind == "Convolution" and "Deconv" in row.layer_type:
         kind = "Deconvolution"
-    read: int | None = 0
-    written: int | None = 0
-    if kind != "NoOp":
-        read, written = _bytes(inputs), _bytes(outputs)
-        if read is not None and (row.weights is not None or row.conv_weights is not None):
-            read += row.weight_bytes
+    read, written, work = _costs(kind, inputs, outputs, row)
     return Described(
         row.name,
-        kind,
-        row.layer_type if kind != row.layer_type else "",
+        shared(kind),
+        shared(row.layer_type) if kind != row.layer_type else "",
         row.metadata,
         row.origin,
         inputs,
         outputs,
         read,
         written,
-        operations(kind, inputs, outputs, row),
-        row.tactic_name or (str(row.tactic_value) if row.tactic_value else ""),
+        work,
+        shared(row.tactic_name or (str(row.tactic_value) if row.tactic_value else "")),
         row.stream_id,
     )
 
 
+def _costs(kind: str, inputs: tuple[Tensor, ...], outputs: tuple[Tensor, ...], row: Row) -> Costs:
+    """Bytes read and written, operations. Layers of one kind over the same shapes share their costs: a network repeats itself."""
+    if row.conv_kernel or len(inputs) > 4:
+        return _count(kind, inputs, outputs, row)
+    key = (
+        kind,
+        tuple([(one.bytes, one.shape) for one in inputs]),
+        tuple([(one.bytes, one.shape) for one in outputs]),
+        row.kernel,
+        row.groups,
+        row.window_size or row.nb_operations,
+        row.weights and (row.weights.count, row.weights.type),
+        row.bias and (row.bias.count, row.bias.type),
+        len(inputs) > 1 and len({one.name for one in inputs}),
+    )
+    found = _known.get(key)
+    if found is None:
+        if len(_known) >= MOST_KNOWN:
+            _known.clear()
+        found = _known[key] = _count(kind, inputs, outputs, row)
+    return found
+
+
+def _count(kind: str, inputs: tuple[Tensor, ...], outputs: tuple[Tensor, ...], row: Row) -> Costs:
+    work = operations(kind, inputs, outputs, row)
+    if kind == "NoOp":
+        return 0, 0, work
+    read = _bytes(inputs)
+    return None if read is None else read + row.weight_bytes, _bytes(outputs), work
+
+
 def _tensors(rows: Iterable[_Tensor]) -> tuple[Tensor, ...]:
     return tuple([tensor(row.name, row.shape, row.words or f"{row.layout} {row.type}".strip()) for row in rows])
+
+
+@lru_cache(65536)
+def shared(text: str) -> str:
+    """The first of equal strings: few tactics and types serve many layers."""
+    return text
 
 
 def _bytes(tensors: tuple[Tensor, ...]) -> int | None:
