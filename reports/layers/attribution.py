@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 
@@ -208,7 +208,8 @@ def _with_graph(profile: Profile, costs: Costs, rows: _Rows) -> tuple[int, tuple
         ]
         _share_out(layer, facts, divide(places, costs, _precision(layer)), rows)
     seen = {place for places in inside for place in places}
-    absent = [p for p, node in enumerate(graph.nodes) if p not in seen and node.type != "Constant" and not _within(p, seen, costs)]
+    running = {graph.nodes[place].name for place in seen}
+    absent = [p for p, node in enumerate(graph.nodes) if p not in seen and node.type != "Constant" and node.parent not in running]
     working = sorted((place for place in absent if place not in costs.free), key=lambda place: -(costs.operations[place] or 0))
     notes = graph.notes
     if not seen:
@@ -252,12 +253,6 @@ def _leftovers(layers: Sequence[Layer], found: list[tuple[int, ...]], costs: Cos
             for at in nameless:
                 found[at] = tuple(sorted(place for places in free for place in places))
     return found
-
-
-def _within(place: int, seen: Iterable[int], costs: Costs) -> bool:
-    """Whether a layer runs the Loop, If or Scan whose body holds the node."""
-    parents = {costs.graph.nodes[other].name for other in seen}
-    return costs.graph.nodes[place].parent in parents
 
 
 def _precision(layer: Layer) -> str:

@@ -15,6 +15,8 @@ FOREIGN = re.compile(r"\{ForeignNode\[(.*?)\.\.\.(.*)\]\}", re.DOTALL)
 MYELIN = re.compile(r"(_\d+)?_myl\d+_\d+$")
 FUSED = re.compile(r"(_nchwc|_token_\d+|_kernel)$")
 """What ONNX Runtime appends to the name of a node, or of its output, that it laid out anew or fused."""
+FUSIONS = 4
+"""Segments that fusions put behind a name, one each."""
 OPERATOR = re.compile(r"^(?:\[([A-Z_0-9]+)\]|([A-Z][A-Za-z]*))")
 BUILT = {"CONVOLUTION": "Conv", "MATRIX_MULTIPLY": "MatMul", "FULLY_CONNECTED": "Gemm", "SCALE": "BatchNormalization", "RELU": "Relu"}
 """Layer kinds in the names that torch-tensorrt writes."""
@@ -107,8 +109,8 @@ class Finder:
             return tuple(self._exact[shorter])
         if shorter in self._made:
             return (self._made[shorter],)
-        while "/" in shorter.strip("/"):
-            shorter = shorter.rsplit("/", 1)[0]
+        for _ in range(FUSIONS):
+            shorter = shorter.rpartition("/")[0]
             if shorter in self._exact:
                 return tuple(self._exact[shorter])
         return ()

@@ -106,8 +106,10 @@ def on_gpu(profile: Profile) -> bool:
 
 def is_qdq(layer: Layer) -> bool:
     """Whether it does nothing but quantise or dequantise."""
+    if layer.group == "Q/DQ" or "uantizeLinear" not in layer.name:
+        return layer.group == "Q/DQ"
     names = pieces(layer).names
-    return layer.group == "Q/DQ" or (bool(names) and all(operator(name) in QDQ for name in names))
+    return bool(names) and all(operator(name) in QDQ for name in names)
 
 
 def is_reformat(layer: Layer) -> bool:
