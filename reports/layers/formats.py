@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from itertools import count
 from math import prod
+from typing import TypeAlias
 
 import msgspec
 
@@ -64,15 +66,25 @@ def size(shape: tuple[int, ...], words: str) -> int | None:
     return (elements * how.bits + 7) // 8
 
 
-_shared: dict[tuple[str, tuple[int, ...]], tuple[str, str, tuple[int, ...], int | None]] = {}
+Parts: TypeAlias = tuple[str, str, tuple[int, ...], int | None]
+_shared: dict[tuple[str, tuple[int, ...]], tuple[Parts, int]] = {}
+_numbers = count()
 MOST_SHARED = 100_000
 
 
-def tensor(name: str, shape: tuple[int, ...], words: str) -> Tensor:
-    """A tensor from the inspector's own fields; all of one format and shape share those objects, most of a large engine's memory."""
-    parts = _shared.get((words, shape))
-    if parts is None:
+def numbered(name: str, shape: tuple[int, ...], words: str) -> tuple[Tensor, int]:
+    """A tensor from the inspector's own fields, and the number of its format and shape.
+
+    All of one format and shape share those objects, most of a large engine's memory.
+    """
+    known = _shared.get((words, shape))
+    if known is None:
         if len(_shared) >= MOST_SHARED:
             _shared.clear()
-        parts = _shared[words, shape] = (layout(words).precision, words, shape, size(shape, words))
-    return Tensor(name, *parts)
+        known = _shared[words, shape] = (layout(words).precision, words, shape, size(shape, words)), next(_numbers)
+    return Tensor(name, *known[0]), known[1]
+
+
+def tensor(name: str, shape: tuple[int, ...], words: str) -> Tensor:
+    """A tensor from the inspector's own fields."""
+    return numbered(name, shape, words)[0]

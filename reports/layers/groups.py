@@ -41,6 +41,7 @@ MODULES = (
     (ACTIVATION, re.compile(r"(?:^|[/._])(?:gelu|act)(?:[/._]|$)", re.IGNORECASE)),
     (ATTENTION, re.compile(r"(?:^|[/._])(?:self_?|cross_?|multi_?head_?)?att(?:entio)?n(?:[/._]|$)", re.IGNORECASE)),
 )
+GROUP_AT = (*(found for found, _ in MODULES), "")
 SCORES = re.compile(r"(?:^|[/._])(?:(?:self_?|cross_?)?att(?:entio)?n|self)$", re.IGNORECASE)
 """A module whose own products are those of two activations; its sub-modules (query, out_proj) hold the weights."""
 PLUGINS = (
@@ -162,24 +163,26 @@ def _mark(node: str) -> Mark:
     if node[-1:] == "]" and "]-[" in node:
         return _torch_mark(node)
     path, _, leaf = node.rpartition("/")
-    return _of_leaf(leaf), *_of_path(path or leaf, path != "")
+    if not path:
+        return _of_leaf(leaf), GROUP_AT[at] if (at := _of_part(leaf)) < len(MODULES) else NOWHERE, False
+    parent, _, part = path.rpartition("/")
+    found = _of_part(part)
+    if parent and (above := _of_parents(parent)) < found:
+        found = above
+    return _of_leaf(leaf), GROUP_AT[found], _is_scores(part)
 
 
 def _torch_mark(node: str) -> Mark:
     """[CONVOLUTION]-[aten_ops.convolution.default]-[/features_0/convolution], as Torch-TensorRT writes it."""
     words = node.split("]-[")
     operator = words[1].split(".")[-2:-1]
-    path = words[-1].rpartition("/")[0]
-    return _of_leaf(operator[0]) if operator else "other", *_of_path(path, bool(path))
+    _, module, scores = _mark(words[-1][:-1])
+    return _of_leaf(operator[0]) if operator else "other", module, scores
 
 
-def _of_path(path: str, whole: bool) -> tuple[str, bool]:
-    """The group of a module's name and whether its own products are of two activations; a bare name may hold one as well."""
-    parts = path.split("/")
-    found = min(map(_of_part, parts))
-    if found == len(MODULES):
-        return "" if whole else NOWHERE, whole and _is_scores(parts[-1])
-    return MODULES[found][0], whole and _is_scores(parts[-1])
+@lru_cache(65536)
+def _of_parents(path: str) -> int:
+    return min(map(_of_part, path.split("/")))
 
 
 @lru_cache(65536)

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import TypeAlias
 
 import msgspec
 
 from common.errors import UserError
-from reports.layers.formats import tensor
+from reports.layers.formats import numbered as tensor
 from reports.layers.found import Described, Found, Source
 from reports.layers.layer import Tensor
-from reports.layers.operations import Attributes, operations
+from reports.layers.operations import Attributes, Counted, operations
 from reports.layers.sources._json import decode
 
 WHAT = "layer information (trtexec --exportLayerInfo, EngineInspector)"
@@ -86,11 +86,19 @@ def describe(row: Row | str) -> Described:
     """
     if isinstance(row, str):
         return Described(row)
-    inputs, outputs = _tensors(row.inputs), _tensors(row.outputs)
+    inputs, taken = _tensors(row.inputs)
+    outputs, given = _tensors(row.outputs)
     kind = row.parameter_type or row.layer_type
     if kind == "Convolution" and "Deconv" in row.layer_type:
         kind = "Deconvolution"
-    read, written, work = _costs(kind, inputs, outputs, row)
+    key = (kind, taken, given, row.kernel, row.groups, row.nb_operations, _held(row.weights), _held(row.bias))
+    costs = _known.get(key)
+    if costs is None or row.window_size or row.conv_kernel:
+        if len(_known) >= MOST_KNOWN:
+            _known.clear()
+        costs = _known[key] = _count(kind, inputs, outputs, row)
+    read, written, work = costs
+    tactic = row.tactic_name or (str(row.tactic_value) if row.tactic_value else "")
     return Described(
         row.name,
         shared(kind),
@@ -102,32 +110,13 @@ def describe(row: Row | str) -> Described:
         read,
         written,
         work,
-        shared(row.tactic_name or (str(row.tactic_value) if row.tactic_value else "")),
+        shared(tactic),
         row.stream_id,
     )
 
 
-def _costs(kind: str, inputs: tuple[Tensor, ...], outputs: tuple[Tensor, ...], row: Row) -> Costs:
-    """Bytes read and written, operations. Layers of one kind over the same shapes share their costs: a network repeats itself."""
-    if row.conv_kernel or len(inputs) > 4:
-        return _count(kind, inputs, outputs, row)
-    key = (
-        kind,
-        tuple([(one.bytes, one.shape) for one in inputs]),
-        tuple([(one.bytes, one.shape) for one in outputs]),
-        row.kernel,
-        row.groups,
-        row.window_size or row.nb_operations,
-        row.weights and (row.weights.count, row.weights.type),
-        row.bias and (row.bias.count, row.bias.type),
-        len(inputs) > 1 and len({one.name for one in inputs}),
-    )
-    found = _known.get(key)
-    if found is None:
-        if len(_known) >= MOST_KNOWN:
-            _known.clear()
-        found = _known[key] = _count(kind, inputs, outputs, row)
-    return found
+def _held(weights: Counted | None) -> tuple[str, int] | None:
+    return None if weights is None else (weights.type, weights.count)
 
 
 def _count(kind: str, inputs: tuple[Tensor, ...], outputs: tuple[Tensor, ...], row: Row) -> Costs:
@@ -138,8 +127,14 @@ def _count(kind: str, inputs: tuple[Tensor, ...], outputs: tuple[Tensor, ...], r
     return None if read is None else read + row.weight_bytes, _bytes(outputs), work
 
 
-def _tensors(rows: Iterable[_Tensor]) -> tuple[Tensor, ...]:
-    return tuple([tensor(row.name, row.shape, row.words or f"{row.layout} {row.type}".strip()) for row in rows])
+def _tensors(rows: Sequence[_Tensor]) -> tuple[tuple[Tensor, ...], tuple[int, ...]]:
+    """The tensors, and a number for the format and shape of each; one that is listed again counts its bytes once."""
+    found, numbers = [], []
+    for row in rows:
+        one, number = tensor(row.name, row.shape, row.words or f"{row.layout} {row.type}".strip())
+        numbers.append(-1 if found and one.name == found[-1].name else number)
+        found.append(one)
+    return tuple(found), tuple(numbers)
 
 
 @lru_cache(65536)
