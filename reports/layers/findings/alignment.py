@@ -55,7 +55,7 @@ def _sizes(layer: Layer) -> list[tuple[str, int]]:
     read, written = layer.inputs[0].shape, layer.outputs[0].shape
     if len(read) < 2 or len(written) < 2 or min(*read, *written) < 1:
         return []
-    if "conv" in layer.type.lower() or layer.group == "convolution":
+    if "conv" in f"{layer.type} {layer.subtype}".lower() or layer.group == "convolution":
         if _grouped(layer, read[1], written):
             return []
         return [*((("input channels", read[1]),) if read[1] > IMAGE else ()), ("output channels", written[1])]
@@ -64,7 +64,7 @@ def _sizes(layer: Layer) -> list[tuple[str, int]]:
 
 def _grouped(layer: Layer, channels: int, written: tuple[int, ...]) -> bool:
     """Fewer operations an output than it has input channels."""
-    named = "depthwise" in f"{layer.type} {layer.tactic}".lower()
+    named = "depthwise" in f"{layer.type} {layer.subtype} {layer.tactic}".lower()
     return named or (layer.operations is not None and layer.operations < 2 * math.prod(written) * channels)
 
 
