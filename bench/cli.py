@@ -1,4 +1,4 @@
-"""The `trtbench` command: doctor, plan, report, kernels."""
+"""The `trtbench` command: doctor, plan, report, kernels, layers."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ EXAMPLES = """examples:
   trtbench report                                   render the newest run again
   trtbench report results/20260101-120000-quick --output page.html
   trtbench kernels build -k layernorm/v5 --arch sm_90
+  trtbench layers profile.json layer_info.json      where the time of an engine goes
 
 The benchmarks themselves run under pytest, with the same options:
   pytest bench/ --benchmark-only --preset quick --precisions fp32,fp16
@@ -65,7 +66,15 @@ def _parser() -> argparse.ArgumentParser:
     kernels = commands.add_parser("kernels", help="compile the kernel versions for every GPU generation; needs no GPU", add_help=False)
     kernels.add_argument("action", choices=["build"], help="build: compile, and print registers, shared memory, spills and code size")
     kernels.set_defaults(run=_kernels, takes_words=True)
+    layers = commands.add_parser("layers", help="rank the layers of a TensorRT or ONNX Runtime profile, or compare two", add_help=False)
+    layers.set_defaults(run=_layers, takes_words=True)
     return parser
+
+
+def _layers(options: argparse.Namespace) -> int:
+    from bench.layers import main as layers
+
+    return layers(options.words)
 
 
 def _kernels(options: argparse.Namespace) -> int:

@@ -9,12 +9,10 @@ from typing import Any
 
 import msgspec
 
-from reports.blocks import Bar, Beside, Block, Cell, Chart, Chooser, Table, Tree
+from reports.blocks import Bar, Beside, Block, Cell, Chart, Chooser, Table, Trace, Tree
 
 PACKED_FROM = 20_000
 """Longer data is gzipped: thousands of rows beside plotly's 4.8 MB have to stay under 6 MB."""
-
-PLACES = ("x", "y", "x_low", "x_high", "base")
 
 
 def island(block: Block) -> tuple[str, str]:
@@ -45,13 +43,17 @@ def _plain(block: Block) -> dict[str, Any]:
             options = [{"names": o.names, "blocks": [_plain(inner) for inner in o.blocks]} for o in block.options]
             return {"kind": "chooser", "labels": block.labels, "options": options}
         case Chart():
-            traces = tuple(replace(t, **{side: _short(getattr(t, side)) for side in PLACES}) for t in block.traces)
+            traces = tuple(_trace(trace) for trace in block.traces)
             return {"kind": block.kind, **msgspec.to_builtins(replace(block, traces=traces))}
         case Tree():
             return {"kind": block.kind, **msgspec.to_builtins(replace(block, values=_short(block.values)))}
         case Beside():
             return {"kind": block.kind, "blocks": [_plain(inner) for inner in block.blocks]}
     return {"kind": block.kind, **msgspec.to_builtins(block)}
+
+
+def _trace(t: Trace) -> Trace:
+    return replace(t, x=_short(t.x), y=_short(t.y), x_low=_short(t.x_low), x_high=_short(t.x_high), base=_short(t.base))
 
 
 def _cell(cell: Cell) -> str | list[Any]:

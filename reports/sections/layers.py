@@ -2,26 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from reports.blocks import Beside, Block, Chooser, Drawn, Option, Prose
-from reports.layers.layer import Layer
-from reports.layers.view.ranked import CHARTED, curve, groups, longest, table
-from reports.layers.view.tree import tree
+from reports.blocks import Block, Chooser, Option, Prose
+from reports.layers.view.profile import blocks
 from reports.run import Run
 from reports.section import Section
-
-ROWS = 20_000
-"""Layer rows in one page: a case keeps its longest ones when the cases together have more."""
-MARKS = 2_000
-"""Dots and areas of one page in each picture; of these, too, a case keeps its longest."""
-
-
-def blocks(layers: Sequence[Layer], cases: int = 1) -> tuple[Drawn, ...]:
-    """Groups, curve, areas, the longest, and all in a table, for one of `cases` in a page."""
-    ranked = sorted(layers, key=lambda layer: layer.rank)
-    rows, marks = (max(most // cases, CHARTED) for most in (ROWS, MARKS))
-    return Beside((groups(ranked), curve(ranked, marks))), tree(ranked, marks), longest(ranked), *table(ranked, rows)
 
 
 def _blocks(run: Run) -> tuple[Block, ...]:

@@ -50,8 +50,8 @@ def tree(ranked: Sequence[Layer], most: int) -> Tree:
                 _leaves(grown, leaf_of, [layer for layer in inside if id(layer) in shown], len(ranked))
                 for rest in tally((layer for layer in inside if id(layer) not in shown), lambda _: "the shorter ones"):
                     grown.add(leaf_of, rest, group.name)
-    columns = (grown.names, grown.parents, grown.values, grown.colours)
-    return Tree("Group, module, layer", *map(tuple, columns), hover=tuple(grown.hover))
+    names, parents, values, colours = tuple(grown.names), tuple(grown.parents), tuple(grown.values), tuple(grown.colours)
+    return Tree("Group, module, layer", names, parents, values, colours, tuple(grown.hover))
 
 
 def _leaves(grown: _Growing, parent: int, layers: Sequence[Layer], total: int) -> None:

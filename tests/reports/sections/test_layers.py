@@ -8,9 +8,10 @@ import pytest
 from reports.blocks import Beside, Chart, Chooser, Prose, Table, Tree
 from reports.layers.layer import Layer
 from reports.layers.tally import tally
+from reports.layers.view.profile import MARKS, ROWS
 from reports.layers.view.ranked import CHARTED
 from reports.record import Failed, Record
-from reports.sections.layers import MARKS, ROWS, layers
+from reports.sections.layers import layers
 from tests.reports import builders
 from tests.reports.builders import case, record, run, timed
 
