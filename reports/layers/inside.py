@@ -12,7 +12,6 @@ from reports.layers.layer import Layer
 from reports.layers.onnx_graph import OnnxGraph
 
 FOREIGN = re.compile(r"\{ForeignNode\[(.*?)\.\.\.(.*)\]\}", re.DOTALL)
-MYELIN = re.compile(r"(_\d+)?_myl\d+_\d+$")
 FUSED = re.compile(r"(_nchwc|_token_\d+|_kernel)$")
 """What ONNX Runtime appends to the name of a node, or of its output, that it laid out anew or fused."""
 FUSIONS = 4
@@ -98,10 +97,10 @@ class Finder:
         return tuple(sorted(((below & above) | set(starts) | set(ends)) - claimed))
 
     def _node(self, name: str) -> tuple[int, ...]:
-        """Exactly, without Myelin's tail, with its underscores for dots, or without what ONNX Runtime's fusions append."""
+        """Exactly, with Myelin's underscores for dots, or without what ONNX Runtime's fusions append."""
         if name in self._exact:
             return tuple(self._exact[name])
-        plain = _plain(MYELIN.sub("", name))
+        plain = _plain(name)
         if plain in self._plain:
             return tuple(self._plain[plain])
         shorter = FUSED.sub("", name).rstrip("/")

@@ -122,6 +122,11 @@ def test_reformats_keep_a_line_of_their_own() -> None:
     assert [total.name for total in found.modules()] == ["block/conv", f"{NO_NODE}reformat / copy"]
 
 
+def test_a_reformat_is_the_engine_s_own_work_even_where_metadata_names_the_node_behind_it() -> None:
+    copy = layer("Reformatting CopyNode for Output Tensor 0 to /block/conv/Conv", 4.0, "/block/conv/Conv", group="reformat / copy")
+    assert times(attribute(profile(copy), conv_block())) == {f"{NO_NODE}reformat / copy": 4.0}
+
+
 def test_metadata_comes_before_the_name_and_a_myelin_kernel_finds_the_node_behind_its_underscores() -> None:
     names = [layer("__myl_ResAdd_myl3_1", 3.0, "/block/Add /block/relu/Relu"), layer("/block/conv/Conv_myl3_0", 7.0)]
     found = attribute(profile(*names), conv_block())
@@ -144,6 +149,18 @@ def test_a_region_may_begin_at_a_weight() -> None:
     assert "o" not in times(found)
 
 
+def test_a_region_whose_end_is_unknown_is_what_is_left_of_its_beginning() -> None:
+    found = attribute(profile(layer("{ForeignNode[/n/mean...(Unnamed Layer* 9) [ElementWise]]}", 9.0)), encoder())
+    assert times(found) == {"/n/mean": 9.0}
+    claimed = attribute(profile(layer("{ForeignNode[wq...(Unnamed Layer* 9) [ElementWise]]}", 9.0), layer("q", 1.0)), encoder())
+    assert row(claimed, "q").time_us == 1.0
+
+
+def test_a_softmax_over_products_with_weights_is_no_attention() -> None:
+    nodes = [node("MatMul", "x w", "a"), node("Softmax", "a", "b"), node("MatMul", "b w", "y")]
+    assert costs(nodes, {"x": [4, 8]}, "y", {"w": [8, 8]}).groups == ("matrix product", "attention", "matrix product")
+
+
 def test_written_out_layernorm_gelu_and_attention_are_known_by_their_structure() -> None:
     found = encoder()
     groups = dict(zip((one.name for one in found.graph.nodes), found.groups, strict=True))
@@ -154,11 +171,14 @@ def test_written_out_layernorm_gelu_and_attention_are_known_by_their_structure()
     assert {name for name, group in groups.items() if group == "GELU"} == {"g1", "g2", "g3", "g4", "g5"}
 
 
-@pytest.mark.parametrize("broken", ["sub", "variance", "div"])
+@pytest.mark.parametrize("broken", ["sub", "variance", "div", "div of x"])
 def test_a_layernorm_whose_inside_is_read_elsewhere_or_that_lacks_a_step_is_left_alone(broken: str) -> None:
     nodes = layernorm("n", "x", "l")
-    at = next(place for place, one in enumerate(nodes) if one.name == f"/n/{broken}")
-    nodes[at].op_type = {"sub": "Add", "variance": "ReduceMax", "div": "Mul"}[broken]
+    at = next(place for place, one in enumerate(nodes) if one.name == f"/n/{broken.split()[0]}")
+    if broken == "div of x":
+        nodes[at].input[0] = "x"
+    else:
+        nodes[at].op_type = {"sub": "Add", "variance": "ReduceMax", "div": "Mul"}[broken]
     weights: Weights = {"scale": [8], "bias": [8], "two": np.array(TWO), "epsilon": np.array(EPSILON)}
     assert not costs(nodes, {"x": [2, 8]}, "l", weights).pattern
 

@@ -84,6 +84,8 @@ def test_fp32_layers_beside_lower_ones_are_found_but_not_in_an_fp32_engine_nor_f
     assert one.evidence[0] == "1 product in FP16, 0 products among the FP32 layers"
     assert not found("stayed_fp32", profile(conv("a", 70.0, "FP32"), norm))
     assert not found("stayed_fp32", profile(conv("a", 70.0), last))
+    first = layer("first", 30.0, inputs=(tensor("n", "FP32"),), outputs=(tensor("m", "FP16"),))
+    assert not found("stayed_fp32", profile(conv("a", 70.0), first))
 
 
 @pytest.mark.parametrize(
@@ -131,6 +133,10 @@ def test_what_the_profiler_added_does_not_hide_a_tiny_layer() -> None:
     assert one.evidence[0] == "the 3.0 µs that the profiler seems to add to each layer are not counted"
 
 
+def test_an_excess_over_the_latency_is_not_the_profiler_s_where_layers_ran_at_once() -> None:
+    assert not found("tiny_layers", profile(*(layer(f"t{n}", 7.0, stream=n % 2) for n in range(20)), latency_us=80.0))
+
+
 def test_a_host_that_is_as_slow_as_the_gpu_is_named() -> None:
     (one,) = found("tiny_layers", profile(layer("a", 50.0), latency_us=50.0, enqueue_us=49.0))
     assert "98.0 % of the GPU compute time" in one.evidence[0]
@@ -171,6 +177,7 @@ def samples(kind: str) -> tuple[float, ...]:
         "tail": np.where(rng.random(4000) < 0.03, 150.0, steady),
         "drift": steady + np.linspace(0, 5, 4000),
         "speeds": np.where(rng.random(4000) < 0.3, 110.0, 100.0) + rng.normal(0, 0.5, 4000),
+        "flat": rng.uniform(96, 104, 4000),
         "few": rng.normal(100, 20, 20),
     }
     return tuple(float(value) for value in made[kind])
@@ -192,7 +199,7 @@ def test_unstable_timing_is_told_by_its_kind(kind: str, says: str) -> None:
     assert one.cost_us is None
 
 
-@pytest.mark.parametrize("kind", ["steady", "ticks", "one outlier", "few"])
+@pytest.mark.parametrize("kind", ["steady", "ticks", "one outlier", "flat", "few"])
 def test_noise_outliers_and_a_coarse_clock_are_no_instability(kind: str) -> None:
     assert not found("unstable", profile(layer("a"), latencies_us=samples(kind)))
 

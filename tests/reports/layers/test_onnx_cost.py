@@ -48,13 +48,14 @@ def test_attention_multiplies_queries_by_keys_and_their_softmax_by_values() -> N
 
 def test_bytes_are_those_of_every_tensor_and_a_gather_reads_only_what_it_picks() -> None:
     found = costs(
-        [node("MatMul", "x w", "y"), node("Gather", "table ids", "z")],
-        {"x": [2, 3]},
+        [node("MatMul", "x w", "y"), node("Gather", "table ids", "z"), node("Cast", "i", "ids", to=TensorProto.INT64)][::-1],
+        {"x": [2, 3], "i": [5]},
         "y z",
-        {"w": [3, 4], "table": [1000, 8], "ids": np.arange(5)},
+        {"w": [3, 4], "table": [1000, 8]},
     )
-    assert moved(found.graph.nodes[0], found.graph) == (4 * (6 + 12), 4 * 8)
-    assert moved(found.graph.nodes[0], found.graph, bits=16) == (2 * (6 + 12), 2 * 8)
+    assert moved(found.graph.nodes[2], found.graph) == (4 * (6 + 12), 4 * 8)
+    assert moved(found.graph.nodes[1], found.graph) == (4 * 5 * 8 + 8 * 5, 4 * 5 * 8)
+    assert moved(found.graph.nodes[2], found.graph, bits=16) == (2 * (6 + 12), 2 * 8)
 
 
 def test_shapes_that_the_graph_computes_from_shapes_are_known_and_that_arithmetic_is_free() -> None:
@@ -85,6 +86,12 @@ def test_a_dynamic_size_comes_from_the_option_then_from_the_engine_then_is_taken
     unknown = read_with({}, (-1, 4))
     assert unknown.values["y"].shape == (1, 4)
     assert "batch" in unknown.notes[0]
+
+
+def test_a_size_that_the_engine_shows_for_one_input_holds_for_all_of_that_name() -> None:
+    engine = layer("first", inputs=(Tensor("x", "FP16", "", (5, 4)),))
+    graph = graph_of(model([node("Add", "x z", "y")], {"z": ["batch", 4], "x": ["batch", 4]}, "y"), {}, [engine])
+    assert (graph.values["z"].shape, graph.notes) == ((5, 4), ())
 
 
 def test_the_body_of_a_loop_counts_as_often_as_it_runs_and_its_nodes_know_their_parent() -> None:
