@@ -11,11 +11,12 @@ from reports.layers.found import Found, Source, Time
 from reports.layers.sources._json import damage
 
 WHAT = "trtexec's --exportProfile"
-UNESCAPED = re.compile(r'"\s*,\s*"timeMs"\s*:')
-NAME = re.compile(r'"name"\s*:\s*"')
-NUMBERS = re.compile(
-    r'\s*(?P<total>[^\s,}]{1,40})\s*,\s*"averageMs"\s*:\s*(?P<mean>[^\s,}]{1,40})\s*(?:,\s*"medianMs"\s*:\s*(?P<median>[^\s,}]{1,40})\s*)?'
-    r',\s*"percentage"\s*:\s*[^\s,}]{1,40}\s*\}'
+GAP = r"\s{0,9}"
+NAME = re.compile(rf'[\[,]{GAP}\{{{GAP}"name"{GAP}:{GAP}"')
+NUMBER = r"[^\s,}]{1,40}"
+AFTER_NAME = re.compile(
+    rf'"{GAP},{GAP}"timeMs"{GAP}:{GAP}(?P<total>{NUMBER}){GAP},{GAP}"averageMs"{GAP}:{GAP}(?P<mean>{NUMBER}){GAP}'
+    rf'(?:,{GAP}"medianMs"{GAP}:{GAP}(?P<median>{NUMBER}){GAP})?,{GAP}"percentage"{GAP}:{GAP}{NUMBER}{GAP}\}}'
 )
 COUNT = re.compile(r'"count"\s*:\s*(\d{1,15})')
 
@@ -74,21 +75,17 @@ def _time(entry: _Entry, runs: int | None) -> Time:
 
 def _unescaped(text: str) -> list[_Entry]:
     """Entries whose names hold bare quotes, backslashes or control bytes, or whose numbers are nan: the writer escapes nothing."""
-    head, *pieces = UNESCAPED.split(text)
-    count = COUNT.search(head[:4096])
+    count, name = COUNT.search(text[:4096]), NAME.search(text)
     entries = [_Entry(count=int(count[1]))] if count else []
-    name = NAME.search(head)
-    before = head[name.end() :] if name else None
-    for at, piece in enumerate(pieces, 1):
-        numbers = NUMBERS.match(piece)
-        if numbers is None or before is None:
-            return []
-        entries.append(_Entry(before, _number(numbers["total"]), _number(numbers["mean"]), _number(numbers["median"])))
-        following = NAME.search(piece, numbers.end(), numbers.end() + 64)
-        before = piece[following.end() :] if following else None
-        if before is None and (at < len(pieces) or not piece.rstrip().endswith("]")):
-            return []
-    return entries
+    end = len(text)
+    for numbers in AFTER_NAME.finditer(text):
+        if name is None or numbers.start() < name.end():
+            continue
+        total, mean, median = (_number(numbers[key]) for key in ("total", "mean", "median"))
+        entries.append(_Entry(text[name.end() : numbers.start()], total, mean, median))
+        end = numbers.end()
+        name = NAME.search(text, end, end + 64)
+    return entries if text[end:].strip() == "]" else []
 
 
 def _number(text: str | None) -> float | None:

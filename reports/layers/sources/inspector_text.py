@@ -18,6 +18,7 @@ ATTRIBUTE = re.compile(
     r", (Kernel|Groups|WindowSize|NbOperations|Conv(?:Kernel|Groups|OutMaps|Stride|PrePadding|PostPadding|Dilation)): (\[[\d,]*\]|\d+)"
 )
 COUNTED = re.compile(r'(Weights|Bias): (\{"Type": "\w+", "Count": \d+\})')
+STAMP = re.compile(r"\[\d\d/\d\d/\d{4}-")
 LONGEST = 1 << 20
 
 
@@ -34,12 +35,12 @@ def described(lines: Iterable[str]) -> list[Described]:
         text = line.rstrip("\r")
         if not inside:
             inside = text.endswith("Layers:") and (text == "Layers:" or "] Layers:" in text)
-        elif not text or text.startswith("Bindings:"):
+        elif not text or text.startswith(("Bindings:", "&&&&")) or STAMP.match(text):
             if found:
                 break
         elif text.startswith("Name: "):
             found.append(_layer(text[:LONGEST]))
-        elif not text.startswith(("[", "&&&&")) or text.startswith("[trainStation") or text.endswith("]"):
+        else:
             found.append(Described(text))
     return found
 

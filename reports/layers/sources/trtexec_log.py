@@ -17,7 +17,7 @@ PROFILE = re.compile(r"^=== Profile \((\d+) iterations ?\) ===")
 METRIC = re.compile(r"(min|max|mean|median|percentile\(\d+(?:\.\d+)?%\)) ?= ?([\d.e+-]+|-?nan) ms")
 OLD_METRIC = re.compile(r"^(min|max|mean|median): ([\d.e+-]+) ms")
 NUMBER = re.compile(r"^-?(?:\d+\.?\d*(?:e[-+]?\d+)?|nan|inf)%?$")
-COLUMNS = ("Time(ms)", "Avg.(ms)", "Median(ms)", "Time(%)", "Time %")
+HEADER = re.compile(r"^Layer +Time ?\(ms\)|^Time ?\(ms\).* Layer$")
 
 
 class _Log(msgspec.Struct):
@@ -92,9 +92,8 @@ def _table(log: _Log, runs: int, rows: Iterator[str]) -> None:
     for line in rows:
         stamp = STAMP.match(line)
         text = line[stamp.end() :].strip() if stamp else line.strip()
-        if "Time(ms)" in text or "Time %" in text:
-            layer_last = text.endswith("Layer")
-            columns = sum(text.count(column) for column in ("Time(ms)", "Avg.(ms)", "Median(ms)", "Time(%)", "Time %"))
+        if HEADER.search(text):
+            layer_last, columns = text.endswith("Layer"), 4 if "Median" in text else 3
             continue
         row = _row(text, columns, layer_last)
         if row is None:
@@ -142,8 +141,7 @@ def _notes(log: _Log) -> Iterator[str]:
         yield f"trtexec FAILED{': ' + log.error if log.error else ''}"
     elif log.verdict == "RUNNING":
         yield "the log ends before trtexec did: it may be cut off"
-    compute, walltime = log.summary.get("GPU Compute Time", {}), log.summary.get("Latency", {})
-    if not log.times and (compute or walltime):
+    if not log.times:
         yield "the log holds no profile table: run trtexec with --dumpProfile --separateProfileRun for times of layers"
 
 
