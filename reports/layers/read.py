@@ -12,7 +12,7 @@ from pathlib import Path
 
 from common.errors import UserError
 from reports.layers.found import Found
-from reports.layers.join import join
+from reports.layers.join import Joined, join
 from reports.layers.profile import Profile
 from reports.layers.rank import rank
 from reports.layers.recognise import parse
@@ -93,46 +93,64 @@ def _shown(path: Path | str) -> str:
 
 def _add(path: Path, found: list[tuple[str, Found]], notes: list[str]) -> None:
     """A file that was not asked for: it may fill a gap, never replace what was given, never fail the reading."""
+    beside = "left out, though it stands beside it"
     try:
         new = _open(path)
     except UserError as error:
-        notes.append(f"left out, though it stands beside it: {error}")
+        notes.append(f"{beside}: {error}")
         return
     have = [one for _, one in found]
-    times, described = (any(getattr(one, part) for one in have) for part in ("times", "described"))
+    times = next((one.times for one in have if one.times), [])
+    described = next((one.described for one in have if one.described), [])
     if (new.times and times) or (new.described and described) or not (new.times or new.described or new.latency_us):
+        return
+    if join(times or new.times, described or new.described).unmatched == 1:
+        notes.append(f"{beside}: {path}: names no layer of {found[0][0]}")
         return
     found.append((str(path), new))
 
 
 def _profile(found: Sequence[tuple[str, Found]], notes: Sequence[str]) -> Profile:
-    timed = [(path, one) for path, one in found if one.times]
-    described = [(path, one) for path, one in found if one.described]
-    for kept, what in ((timed, "times"), (described, "descriptions")):
-        alone = [(path, one) for path, one in kept if not (one.times and one.described)]
-        if len(alone) > 1:
-            one, other = alone[0][0], alone[1][0]
-            raise UserError(f"{one} and {other} both hold {what} of layers: give one, or compare them with trtbench layers diff")
-    times = timed[0][1] if timed else None
-    layers = next((one for _, one in described if not one.times), described[0][1] if described else None)
-    joined = join(times.times if times else [], layers.described if layers else [])
-    if joined.unmatched == 1.0:
-        raise UserError(f"{timed[0][0]}: 0 % of its time is in layers that {described[0][0]} names: they are of different engines")
+    times, described = _only(found, "times"), _only(found, "described")
+    joined = join(times[1].times if times else [], described[1].described if described else [])
+    if joined.unmatched == 1 and times and described:
+        raise UserError(f"{described[0]}: names no layer of {times[0]}, 0 % of its time: give the layer information of the same engine")
     whole = sorted((one for _, one in found), key=lambda one: (not one.latencies_us, one.latency_us is None))
     ranked = rank(joined.rows)
     return Profile(
         title=_title(found[0][0]),
         layers=ranked,
         sources=tuple((path, one.kind) for path, one in found),
-        runs=times.runs if times else None,
-        sum_us=sum(layer.mean_us or 0.0 for layer in ranked) if times else None,
+        runs=times[1].runs if times else None,
+        sum_us=sum([layer.mean_us or 0.0 for layer in ranked]) if times else None,
         latency_us=whole[0].latency_us,
         latencies_us=whole[0].latencies_us,
         unmatched=joined.unmatched,
         enqueue_us=next((one.enqueue_us for one in whole if one.enqueue_us is not None), None),
         version=next((one.version for _, one in found if one.version), ""),
-        notes=(*dict.fromkeys(note for _, one in found for note in one.notes), *notes),
+        notes=(*dict.fromkeys(note for _, one in found for note in one.notes), *_of_join(joined), *notes),
     )
+
+
+def _only(found: Sequence[tuple[str, Found]], part: str) -> tuple[str, Found] | None:
+    """The one file that holds times or descriptions; of a log and a file of its own the latter, which has more digits."""
+    holding = [(path, one) for path, one in found if getattr(one, part)]
+    alone = [(path, one) for path, one in holding if not (one.times and one.described)]
+    if len(alone) > 1:
+        one, other = alone[0][0], alone[1][0]
+        what = "times" if part == "times" else "descriptions"
+        raise UserError(f"{one} and {other} both hold {what} of layers: give one, or compare them with trtbench layers diff")
+    return (alone or holding or [None])[0]
+
+
+def _of_join(joined: Joined) -> Iterator[str]:
+    if joined.untimed:
+        layers = "1 layer" if joined.untimed == 1 else f"{joined.untimed:,} layers"
+        took = "it has no time" if joined.untimed == 1 else "they have no time"
+        yield f"{layers} of the layer information took part in no profiled run: {took}"
+    if joined.unmatched:
+        matched = f"{100 * (1 - joined.unmatched):.1f} %"
+        yield f"only {matched} of the time is in layers that the layer information names: is it of the same engine?"
 
 
 def _title(path: str) -> str:
