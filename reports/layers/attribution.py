@@ -197,7 +197,7 @@ def _by_names(profile: Profile, rows: _Rows) -> tuple[None, tuple[str, ...], tup
 
 
 def _with_graph(profile: Profile, costs: Costs, rows: _Rows) -> tuple[int, tuple[str, ...], tuple[str, ...]]:
-    graph, inside = costs.graph, _places(profile.layers, costs)
+    graph, inside = costs.graph, nodes_inside(profile.layers, costs)
     for layer, places in zip(profile.layers, inside, strict=True):
         if not places:
             _without(layer, rows)
@@ -206,7 +206,7 @@ def _with_graph(profile: Profile, costs: Costs, rows: _Rows) -> tuple[int, tuple
             (graph.nodes[place].name, (graph.nodes[place].type, graph.nodes[place].module, costs.groups[place], costs.parts[place]))
             for place in places
         ]
-        _share_out(layer, facts, divide(places, costs, _precision(layer)), rows)
+        _share_out(layer, facts, divide(places, costs, precision_of(layer)), rows)
     seen = {place for places in inside for place in places}
     running = {graph.nodes[place].name for place in seen}
     absent = [p for p, node in enumerate(graph.nodes) if p not in seen and node.type != "Constant" and node.parent not in running]
@@ -217,7 +217,8 @@ def _with_graph(profile: Profile, costs: Costs, rows: _Rows) -> tuple[int, tuple
     return len(absent), tuple(graph.nodes[place].name for place in working), notes
 
 
-def _places(layers: Sequence[Layer], costs: Costs) -> list[tuple[int, ...]]:
+def nodes_inside(layers: Sequence[Layer], costs: Costs) -> list[tuple[int, ...]]:
+    """For each layer the places in the graph of the nodes that it holds."""
     finder = Finder(costs.graph)
     listed = [pieces(layer) for layer in layers]
     single = [finder.find(pieces_) for pieces_ in listed]
@@ -255,6 +256,7 @@ def _leftovers(layers: Sequence[Layer], found: list[tuple[int, ...]], costs: Cos
     return found
 
 
-def _precision(layer: Layer) -> str:
+def precision_of(layer: Layer) -> str:
+    """Of its first tensor that holds numbers to compute with; "" where the source is silent."""
     found = [tensor.precision for tensor in (*layer.inputs, *layer.outputs) if tensor.precision in FLOATS]
     return found[0] if found else ""

@@ -7,6 +7,7 @@ import re
 from reports.layers.groups import GROUP_OF
 
 PRODUCTS = frozenset(("MatMul", "Gemm", "FusedMatMul", "FusedGemm", "MatMulInteger", "QLinearMatMul", "MatMulNBits", "Einsum"))
+OTHER_NORMS = ("BatchNormalization", "InstanceNormalization", "GroupNormalization")
 REDUCTIONS = ("Reduce", "Arg")
 NORM = re.compile(r"(^|[/._])(layer_?norm\w*|norm\d*|ln_?\w{0,2}|rms_?norm\w*)$", re.IGNORECASE)
 CROSS = re.compile(r"(^|[/._])(cross_?att(entio)?n|encoder_attn|EncDecAttention)([/._]|$)", re.IGNORECASE)
@@ -20,6 +21,8 @@ def group_of(operator: str, module: str = "", pattern: str = "") -> str:
         return pattern
     if operator in PRODUCTS:
         return "matrix product"
+    if operator in OTHER_NORMS:
+        return "other"
     known = GROUP_OF.get(operator, "elementwise" if operator.startswith(REDUCTIONS) else "other")
     return "LayerNorm" if known in ("elementwise", "other") and NORM.search(module) else known
 

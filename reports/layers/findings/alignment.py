@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 
+from reports.layers.attribution import nodes_inside
+from reports.layers.division import Costs, divide
 from reports.layers.finding import Context, Finder, Finding
-from reports.layers.findings._layers import is_product, lines, on_gpu, percent, plural, precision, share_of, time_of, timed
+from reports.layers.findings._layers import cut, is_product, lines, on_gpu, percent, plural, precision, time_of, timed
 from reports.layers.layer import Layer
+from reports.layers.onnx_graph import Node
 from reports.layers.profile import Profile
 
 MULTIPLE = {"FP32": 4, "TF32": 4, "FP16": 8, "BF16": 8, "FP8": 16, "INT8": 32}
@@ -16,36 +20,90 @@ LEAST = 0.05
 """Share of the time of the layers concerned."""
 IMAGE = 4
 """Channels up to which an input is an image, for which TensorRT has kernels of its own."""
+Size = tuple[str, int]
+
+
+@dataclass(slots=True)
+class _Odd:
+    """Layers concerned: what to say of each by rank, their times, and the time that padding would add."""
+
+    words: dict[int, str] = field(default_factory=dict)
+    layers: list[Layer] = field(default_factory=list)
+    time: float = 0.0
+    padded: float = 0.0
+
+    def add(self, layer: Layer, sizes: Sequence[Size], time: float, where: str = "") -> None:
+        multiple = MULTIPLE[precision(layer)]
+        odd = [(what, size) for what, size in sizes if size > 1 and size % multiple]
+        if not odd:
+            return
+        if layer.rank not in self.words:
+            self.layers.append(layer)
+            said = ", ".join(f"{what} {size} is no multiple of {multiple}" for what, size in odd)
+            self.words[layer.rank] = f"{said} ({precision(layer)}{where})"
+        self.time += time
+        self.padded += time * (1 - math.prod(size / (-(-size // multiple) * multiple) for _, size in odd))
 
 
 def _find(profile: Profile, context: Context) -> Sequence[Finding]:
     if not on_gpu(profile):
         return ()
-    words, found, padded = {}, [], 0.0
+    found, rest = _Odd(), []
     for layer in timed(profile):
-        multiple = MULTIPLE.get(precision(layer)) if is_product(layer) else None
-        odd = [(what, size) for what, size in _sizes(layer) if multiple and size % multiple]
-        if odd and multiple:
-            found.append(layer)
-            words[layer.rank] = ", ".join(f"{what} {size} is no multiple of {multiple}" for what, size in odd) + f" ({precision(layer)})"
-            padded += (layer.mean_us or 0.0) * (1 - math.prod(size / (-(-size // multiple) * multiple) for _, size in odd))
-    share = share_of(found, profile)
+        if precision(layer) not in MULTIPLE:
+            continue
+        sizes = _sizes(layer) if is_product(layer) else []
+        if sizes or context.costs is None:
+            found.add(layer, sizes, layer.mean_us or 0.0)
+        else:
+            rest.append(layer)
+    if context.costs is not None:
+        _by_graph(rest, profile, context.costs, found)
+    total = time_of(profile.layers)
+    share = found.time / total if total else 0.0
     if share < LEAST:
         return ()
     return (
         Finding(
-            f"Products with sizes off the tensor-core alignment take {percent(share)} of the time ({plural(len(found), 'layer')})",
-            (*lines(found, profile, words), f"padding to the next multiple would be {percent(padded / time_of(found))} of their work"),
+            f"Products with sizes off the tensor-core alignment take {percent(share)} of the time ({plural(len(found.layers), 'layer')})",
+            (
+                *lines(found.layers, profile, found.words),
+                f"padding to the next multiple would be {percent(found.padded / found.time)} of it",
+            ),
             "If the model is yours, choose channels, heads' widths and padded sequence lengths that are multiples; else pad the "
             "weights with zeros in the graph. What it brings depends on the kernel (a misaligned one may also load in smaller "
-            "pieces), so measure; the time shown is that of the whole layers, not the gain.",
-            time_of(found),
+            "pieces), so measure; the time shown is that of the whole products, not the gain.",
+            found.time,
             share,
         ),
     )
 
 
-def _sizes(layer: Layer) -> list[tuple[str, int]]:
+def _by_graph(layers: Sequence[Layer], profile: Profile, costs: Costs, found: _Odd) -> None:
+    """Layers that do not show the sizes themselves, as regions of Myelin: by the ONNX nodes inside, their time by the cost model."""
+    inside = {layer.rank: places for layer, places in zip(profile.layers, nodes_inside(profile.layers, costs), strict=True)}
+    for layer in layers:
+        places = inside[layer.rank]
+        for place, fraction in zip(places, divide(places, costs, precision(layer)) if places else (), strict=True):
+            node = costs.graph.nodes[place]
+            found.add(
+                layer, _node_sizes(node, costs), fraction * (layer.mean_us or 0.0), f", in {cut(node.name)}; time divided by estimate"
+            )
+
+
+def _node_sizes(node: Node, costs: Costs) -> list[Size]:
+    shapes = [costs.graph.values[name].shape if name in costs.graph.values else None for name in (*node.inputs[:2], *node.outputs[:1])]
+    if len(shapes) < 3 or any(shape is None or len(shape) < 2 for shape in shapes):
+        return []
+    first, second, written = (shape or () for shape in shapes)
+    if node.type == "Conv" and second[1] == first[1]:
+        return [*((("input channels", first[1]),) if first[1] > IMAGE else ()), ("output channels", written[1])]
+    if node.type in ("MatMul", "Gemm"):
+        return [("inner size", first[-2] if node.transposed else first[-1]), ("outer size", written[-1])]
+    return []
+
+
+def _sizes(layer: Layer) -> list[Size]:
     """The sizes that lie contiguous in memory: channels of a convolution, inner and outer of a matrix product.
 
     None for a grouped convolution, which seldom runs on tensor cores, and for dynamic shapes.

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from reports.layers.attribution import NO_NODE, Attribution, NodeTime, attribute, summary
 from reports.layers.division import Costs
 from reports.layers.layer import Layer
+from reports.layers.parts import group_of, part_of
 from reports.layers.read import read
 from tests.reports.layers.onnx_builders import Weights, costs, layer, node, profile, tensor
 
@@ -213,6 +214,35 @@ def test_the_summary_names_parts_and_how_much_of_them_is_estimated() -> None:
     assert summary(measured) == "self-attention is 48 % of the time, MLP 41 %, LayerNorm 11 %; all of it measured."
     shared = attribute(profile(layer(names[0], 50.0), layer(f"{names[1]} + {names[2]}", 50.0)), graph)
     assert "; 50 % of the time is estimated" in summary(shared)
+
+
+@pytest.mark.parametrize(
+    ("module", "part"),
+    [
+        ("bert/encoder/layer.0/attention/self/query", "self-attention"),
+        ("bert/encoder/layer.0/attention/output/dense", "self-attention"),
+        ("bert/encoder/layer.0/output/dense", "MLP"),
+        ("transformer/h.0/attn/c_attn", "self-attention"),
+        ("model/layers.0/self_attn/q_proj", "self-attention"),
+        ("model/layers.0/mlp/up_proj", "MLP"),
+        ("decoder/block.0/layer.1/EncDecAttention/q", "cross-attention"),
+        ("decoder/block.0/layer.2/DenseReluDense/wi", "MLP"),
+        ("blocks/blocks.3/attn/qkv", "self-attention"),
+        ("classifier/output", "matrix product"),
+        ("pattern/attentive", "matrix product"),
+    ],
+)
+def test_a_product_belongs_to_the_part_its_module_names(module: str, part: str) -> None:
+    assert part_of(group_of("MatMul", module), module) == part
+
+
+@pytest.mark.parametrize(
+    ("module", "group"),
+    [("h.0/ln_1", "LayerNorm"), ("blocks.0/norm1", "LayerNorm"), ("layers.0/input_layernorm", "LayerNorm"), ("normal", "elementwise")],
+)
+def test_a_pointwise_node_in_a_norm_is_layernorm_but_a_batch_normalisation_is_not(module: str, group: str) -> None:
+    assert group_of("Mul", module) == group
+    assert group_of("BatchNormalization", module) == "other"
 
 
 def test_blocks_that_repeat_can_be_read_as_one() -> None:

@@ -16,7 +16,7 @@ from reports.layers.finding import Context, Finder, Finding, findings
 from reports.layers.layer import Layer
 from reports.layers.profile import Profile
 from reports.layers.read import read
-from tests.reports.layers.onnx_builders import layer, profile, tensor
+from tests.reports.layers.onnx_builders import costs, layer, node, profile, tensor
 
 CORPUS = Path(__file__).resolve().parents[4] / "shared" / "corpus"
 FINDERS = discover("reports.layers.findings", Finder)
@@ -99,7 +99,7 @@ def test_channels_off_the_alignment_are_found_by_precision(precision: str, fits:
 
 def test_the_padding_says_how_much_of_the_work_it_would_be() -> None:
     (one,) = found("alignment", profile(conv("a", precision="INT8", channels=(24, 64))))
-    assert one.evidence[-1] == "padding to the next multiple would be 25.0 % of their work"
+    assert one.evidence[-1] == "padding to the next multiple would be 25.0 % of it"
 
 
 def test_an_image_a_depthwise_convolution_and_a_cpu_are_no_matter_of_alignment() -> None:
@@ -115,6 +115,19 @@ def test_a_sequence_of_197_is_off_for_the_product_with_the_keys() -> None:
     scores = layer("qk", type="gemm", inputs=(tensor("q", shape=(12, 197, 64)),), outputs=(tensor("s", shape=(12, 197, 197)),))
     (one,) = found("alignment", profile(scores))
     assert "outer size 197 is no multiple of 8 (FP16)" in one.evidence[0]
+
+
+def test_with_the_onnx_file_products_inside_a_region_are_seen_too() -> None:
+    nodes = [node("MatMul", "q k", "scores"), node("Softmax", "scores", "p"), node("MatMul", "p v", "y")]
+    shapes = {"q": [12, 197, 64], "k": [12, 64, 197], "v": [12, 197, 64]}
+    of = profile(layer("{ForeignNode[scores...y]}", 90.0, inputs=(tensor("q"),)), conv("a", 10.0))
+    assert not found("alignment", of)
+    (one,) = FINDERS["alignment"].value.find(of, Context(costs(nodes, shapes, "y")))
+    assert "outer size 197 is no multiple of 8 (FP16, in scores; time divided by estimate)" in one.evidence[0]
+    assert one.cost_us is not None
+    assert 0 < one.cost_us < 90.0
+    even = {"q": [12, 200, 64], "k": [12, 64, 200], "v": [12, 200, 64]}
+    assert not FINDERS["alignment"].value.find(of, Context(costs(nodes, even, "y")))
 
 
 def test_many_tiny_layers_are_found_few_or_launched_never_are_not() -> None:
