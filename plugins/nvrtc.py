@@ -56,18 +56,15 @@ def compile_plan(plan: Plan, gpu: Gpu, form: str = "cubin", cache: Path | None =
     A cubin runs on every driver of its CUDA major version; PTX needs a driver at least as new as
     NVRTC. The cache (`.trtbench/kernels` unless told) is keyed by the sources and every option.
     """
-    source = plan.kernel.path.read_bytes()
-    options = _options(plan, gpu)
-    key = _digest(plan.kernel.path, [form, _version(), *options])
-    where = (cache or Path(".trtbench/kernels")) / f"{plan.kernel.entry}-{key}.{form}"
-    if where.exists() and where.with_suffix(".log").exists():
+    where = _place(plan, gpu, form, cache)
+    if _complete(where):
         return _read_log(
             plan.kernel.entry,
             gpu,
             where.read_bytes(),
             where.with_suffix(".log").read_text(),
         )
-    code, log = _nvrtc(source, str(plan.kernel.path), options, form)
+    code, log = _nvrtc(plan.kernel.path.read_bytes(), str(plan.kernel.path), _options(plan, gpu), form)
     where.parent.mkdir(parents=True, exist_ok=True)
     # The log goes first and each file arrives whole, so that a parallel reader never sees half.
     for path, data in ((where.with_suffix(".log"), log.encode()), (where, code)):
@@ -75,6 +72,20 @@ def compile_plan(plan: Plan, gpu: Gpu, form: str = "cubin", cache: Path | None =
         part.write_bytes(data)
         part.replace(path)
     return _read_log(plan.kernel.entry, gpu, code, log)
+
+
+def is_compiled(plan: Plan, gpu: Gpu, form: str = "cubin", cache: Path | None = None) -> bool:
+    """Whether `compile_plan` would answer from its cache."""
+    return _complete(_place(plan, gpu, form, cache))
+
+
+def _place(plan: Plan, gpu: Gpu, form: str, cache: Path | None) -> Path:
+    key = _digest(plan.kernel.path, [form, _version(), *_options(plan, gpu)])
+    return (cache or Path(".trtbench/kernels")) / f"{plan.kernel.entry}-{key}.{form}"
+
+
+def _complete(where: Path) -> bool:
+    return where.exists() and where.with_suffix(".log").exists()
 
 
 def source_digest(path: Path) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from plugins.gpu import Gpu, occupancy
 from plugins.header import choices, plan
 from plugins.kernel import Kernel, Plan, Problem
-from plugins.nvrtc import Compiled, compile_plan
+from plugins.nvrtc import Compiled, compile_plan, is_compiled
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,3 +35,8 @@ def prepare(kernel: Kernel, problem: Problem, gpu: Gpu, form: str = "cubin") -> 
     plans = [plan(kernel, problem, gpu, pick) for pick in range(width)]
     ready = [Ready(p, compile_plan(p, gpu, form), gpu) for p in plans]
     return max(ready, key=lambda r: (round(r.occupancy, 3), -r.plan.block[0]))
+
+
+def is_prepared(kernel: Kernel, problem: Problem, gpu: Gpu) -> bool:
+    """Whether `prepare` has nothing left to compile; raises as it does."""
+    return all(is_compiled(plan(kernel, problem, gpu, pick), gpu) for pick in range(choices(kernel, problem, gpu)))

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from plugins.device import Device, Loaded, Matmul
-from plugins.kernel import ITEMSIZE, Family, Kernel, Problem, Unsupported
+from plugins.kernel import ITEMSIZE, BadKernelFile, Family, Kernel, Problem, Unsupported
 from plugins.nvrtc import CompileError
 from plugins.prepare import prepare
 
@@ -88,7 +88,7 @@ def version(
     name = kernel.name + ("" if pdl is None else " (plain launch)")
     try:
         loaded = device.load(prepare(kernel, problem, device.gpu))
-    except (Unsupported, CompileError) as error:
+    except (Unsupported, BadKernelFile, CompileError) as error:
         return Absent(name, "version", str(error))
     space = {n: torch.empty(size, dtype=TORCH[problem.dtype], device="cuda") for n, size in loaded.plan.workspace.items()}
     calls = [_bound(loaded, {**tensors, **space}, pdl) for tensors in sets]

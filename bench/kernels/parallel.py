@@ -13,7 +13,7 @@ from plugins.discovery import find
 from plugins.gpu import Gpu
 from plugins.kernel import BadKernelFile, Kernel, Problem, Unsupported
 from plugins.nvrtc import CompileError
-from plugins.prepare import Ready, prepare
+from plugins.prepare import Ready, is_prepared, prepare
 
 Job = tuple[Kernel, Problem, Gpu]
 
@@ -30,15 +30,22 @@ class Refused:
 
 
 def compile_all(jobs: Iterable[Job], workers: int | None = None) -> list[Ready | Refused]:
-    """One result a job, in order. `workers` processes fill the cache, all cores unless told."""
+    """One result a job, in order. `workers` processes, all cores unless told, compile what the cache lacks."""
     listed = list(jobs)
-    count = min(workers or os.cpu_count() or 1, len(listed))
+    # A family holds functions, which do not travel: workers find the kernel by its name.
+    light = [(job[0].id, job[0].family.folder.parent, *job[1:]) for job in listed if _missing(job)]
+    count = min(workers or os.cpu_count() or 1, len(light))
     if count > 1:
-        # A family holds functions, which do not travel: workers find the kernel by its name.
-        light = [(k.id, k.family.folder.parent, problem, gpu) for k, problem, gpu in listed]
         with ProcessPoolExecutor(count, get_context("spawn")) as pool:
             list(pool.map(_fill_cache, light, chunksize=max(1, len(light) // (count * 8))))
     return [_one(job) for job in listed]
+
+
+def _missing(job: Job) -> bool:
+    try:
+        return not is_prepared(*job)
+    except (Unsupported, BadKernelFile):
+        return False
 
 
 def _fill_cache(light: tuple[str, Path, Problem, Gpu]) -> None:

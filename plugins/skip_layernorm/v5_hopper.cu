@@ -5,9 +5,11 @@
 require(cols <= 16384, "at most 16,384 columns")
 VEC = vector(cols)
 PACKS = cols // VEC
-LANES = split(PACKS, 1, 2, 3, 5) if PACKS <= 64 or itemsize == 4 and PACKS <= 256 else split(PACKS, 3, 4, 2, 5)
+LARGE = itemsize == 4 and hint(rows * cols * itemsize >= 8388608)
+spread = PACKS <= 32 or itemsize == 2 and PACKS > 64 and PACKS <= 128 and hint(rows <= 8 * sms)   # a pack a thread
+LANES = split(PACKS, 1, 2, 3, 5) if spread else split(PACKS, 2, 3, 4, 5) if PACKS <= 64 else split(PACKS, 3, 4, 2, 5)
 ROWS = 1
-BLOCK = LANES * max(1, 128 // LANES)
+BLOCK = LANES * max(1, (128 if PACKS <= 64 else 64) // LANES)
 GROUPS = BLOCK // LANES
 grid = cdiv(rows, GROUPS * ROWS)
 block = BLOCK
@@ -15,7 +17,8 @@ pdl = True
 */
 #include "moments.cuh"
 
-extern "C" __global__ void __launch_bounds__(BLOCK) ENTRY(
+// One block a multiprocessor is asked for: registers rather than warps, so that every load stays in flight.
+extern "C" __global__ void __launch_bounds__(BLOCK, 1) ENTRY(
     const elem* x, const elem* residual, const elem* bias, const elem* gamma, const elem* beta,
     int rows, int cols, elem* y
 #if KEEP
