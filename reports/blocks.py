@@ -72,12 +72,12 @@ MISSING = Cell("–", tone="muted")
 class Column:
     """A column's head; `filter` gives it a select, `reference` is where the bars of a bar column begin.
 
-    A name may be long: it wraps, and is cut after a few lines until it is clicked.
+    A name may be long: it wraps, and is cut after a few lines until it is clicked. A message folds where it is long, lines do not.
     """
 
     title: str
     unit: str = ""
-    kind: Literal["text", "number", "badge", "bar", "message", "name"] = "text"
+    kind: Literal["text", "number", "badge", "bar", "message", "name", "lines"] = "text"
     filter: bool = False
     hint: str = ""
     reference: float = 1.0

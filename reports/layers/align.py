@@ -10,7 +10,7 @@ from difflib import SequenceMatcher
 from typing import Literal, TypeAlias
 
 from reports.layers.layer import Layer
-from reports.layers.names import copies, generated, normal, parts
+from reports.layers.names import copies, generated, normal, parts, weight
 
 How: TypeAlias = Literal["name", "ONNX nodes", "type and order", ""]
 
@@ -45,7 +45,8 @@ class _Side:
 def align(before: Iterable[Layer], after: Iterable[Layer]) -> tuple[Match, ...]:
     """Every layer of both sides in exactly one match, in the order of execution after, what vanished at the end.
 
-    1. The same name, then the same name without the noise of a build (`names.normal`); the k-th of equal names is the k-th.
+    1. The same name, then the same name without the noise of a build (`names.normal`), then the same weight in the name; the
+       k-th of equal names is the k-th.
        Not where both list their nodes and share none: Myelin numbers its kernels anew in each build.
     2. A layer without a partner joins the one that holds at least half of its nodes (or of the parts of its fused name).
     3. What is left pairs by type and group in the order of execution, between the pairs found before.
@@ -68,32 +69,42 @@ def _inside(layer: Layer) -> frozenset[str]:
 
 def _by_name(old: _Side, new: _Side) -> Links:
     links: Links = {}
-    for key in (lambda layer: layer.name, lambda layer: None if generated(layer.name) else normal(layer.name)):
+    for key, agree in (
+        (lambda layer: layer.name, _agree),
+        (lambda layer: None if generated(layer.name) else normal(layer.name), _agree),
+        (lambda layer: weight(layer.name), lambda before, after: before.group == after.group),
+    ):
         left = _left(old, new, links)
-        links |= dict.fromkeys(_nth_with_nth(old, new, left, key), "name")
+        links |= dict.fromkeys(_nth_with_nth(old, new, left, _Key(key, agree)), "name")
     return links
 
 
-def _nth_with_nth(
-    old: _Side, new: _Side, left: tuple[Sequence[int], Sequence[int]], key: Callable[[Layer], Hashable]
-) -> Iterator[tuple[int, int]]:
-    waiting = defaultdict(list)
+@dataclass(frozen=True, slots=True)
+class _Key:
+    """What two layers have to share, None where a layer has none, and whether two that share it may be believed."""
+
+    of: Callable[[Layer], str | None]
+    agree: Callable[[Layer, Layer], bool]
+
+
+def _nth_with_nth(old: _Side, new: _Side, left: tuple[Sequence[int], Sequence[int]], key: _Key) -> Iterator[tuple[int, int]]:
+    waiting: dict[str | None, list[int]] = defaultdict(list)
     for index in reversed(left[1]):
-        waiting[key(new.layers[index])].append(index)
+        waiting[key.of(new.layers[index])].append(index)
+    waiting.pop(None, None)
     for a in left[0]:
         layer = old.layers[a]
-        candidates = waiting.get(key(layer)) if key(layer) is not None else None
-        if candidates and _agree(old, a, new, candidates[-1]):
+        candidates = waiting.get(key.of(layer))
+        if candidates and key.agree(layer, new.layers[candidates[-1]]):
             yield a, candidates.pop()
 
 
-def _agree(old: _Side, a: int, new: _Side, b: int) -> bool:
+def _agree(before: Layer, after: Layer) -> bool:
     """Whether an equal name may be believed."""
-    nodes = old.layers[a].nodes, new.layers[b].nodes
-    if all(nodes):
-        return not set(nodes[0]).isdisjoint(nodes[1])
+    if before.nodes and after.nodes:
+        return not set(before.nodes).isdisjoint(after.nodes)
     # A generated name alone says only what kind of kernel it is: that is for the order to decide.
-    return not generated(old.layers[a].name)
+    return not generated(before.name)
 
 
 def _left(old: _Side, new: _Side, links: Links) -> tuple[list[int], list[int]]:

@@ -9,6 +9,8 @@ NOISE = re.compile(r"_myl\d+_\d+$|__mye\d+|(?<=_)0x[0-9a-f]{8,}|(?<=\(Unnamed La
 GENERATED = re.compile(r"^(?:dummy_shape_call|__my|\[trainStation|shape_call)")
 COPY = re.compile(r"^(?:Reformatting CopyNode|Reformatted |copied_|copy_)|\[(?:DevicetoShapeHostCopy|ShapeHostToDeviceCopy)\]$")
 
+WEIGHT = re.compile(r"[./_](weight|kernel)s?(/\w+)?$", re.IGNORECASE)
+
 
 def copies(name: str) -> bool:
     """Whether the layer only copies or reformats another layer's tensor."""
@@ -23,6 +25,11 @@ def generated(name: str) -> bool:
 def normal(name: str) -> str:
     """The name without what changes from build to build: profile numbers, Myelin's counters, hashes."""
     return NOISE.sub("", PROFILE.sub("", name))
+
+
+def weight(name: str) -> str | None:
+    """The weight that a fused name lists, which outlives the numbers of another export: "layer1.0.conv1.weight + Conv_9"."""
+    return None if copies(name) else next((part for part in name.split(" + ") if WEIGHT.search(part)), None)
 
 
 def parts(name: str) -> frozenset[str]:

@@ -14,6 +14,7 @@ const SYMBOLS = ["circle", "square", "diamond", "triangle-up", "cross", "x", "st
 const NAME_LENGTH = 46;
 const TAIL = 26;
 const COLOURS = 10;
+const SHALLOW_FROM = 400;
 
 function safe(text) {
   return text.replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");
@@ -43,7 +44,7 @@ function drawChart(node, chart) {
 function paint(plot, chart) {
   const stacked = plot.clientWidth < 760;
   if (chart.kind === "tree") {
-    const frame = { ...base(), margin: { l: 2, r: 2, t: 6, b: 2 }, height: stacked ? 420 : 520 };
+    const frame = { ...base(), uniformtext: { minsize: 10, mode: "hide" }, margin: { l: 2, r: 2, t: 6, b: 2 }, height: stacked ? 420 : 520 };
     Plotly.react(plot, [areas(chart)], frame, { ...OPTIONS, modeBarButtons: [["toImage"]] });
     return;
   }
@@ -132,9 +133,11 @@ function areas(tree) {
     hovertemplate: "%{text}<extra></extra>",
     marker: { colors: tree.colours.map(ink), line: { width: 0.5, color: colour("paper") }, pad: { t: 20, l: 2, r: 2, b: 2 } },
     tiling: { packing: "squarify", pad: 1 },
-    textfont: { color: "#fff" },
+    textfont: { color: colour("paper") },
     pathbar: { visible: true, thickness: 22 },
     sort: false,
+    // Fitting the text of a thousand areas takes a second: a large tree shows two levels, a click the third.
+    maxdepth: tree.names.length > SHALLOW_FROM ? 3 : -1,
   };
 }
 

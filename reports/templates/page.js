@@ -10,7 +10,7 @@ const DRAW = {
   table: drawTable,
   chart: drawChart,
   tree: drawTree,
-  beside: (node, { blocks }) => blocks.forEach((block) => draw(node, block)),
+  beside: drawBeside,
   chooser: drawChooser,
 };
 
@@ -39,6 +39,13 @@ function drawChooser(node, chooser) {
     option.blocks.forEach((block) => draw(stage, block));
   }
   show(chooser.options[0]);
+}
+
+// All boxes stand before the first is drawn: a picture takes the width that its box has then.
+function drawBeside(node, { blocks }) {
+  const boxes = blocks.map((block) => element("div", "block " + block.kind));
+  node.append(...boxes);
+  boxes.forEach((box, i) => DRAW[blocks[i].kind](box, blocks[i]));
 }
 
 function draw(node, block) {

@@ -2,7 +2,8 @@
 // A table that sorts by its headers and, where asked, filters; rows are made as they come into view.
 
 const NATURAL = new Intl.Collator("en", { numeric: true, sensitivity: "base" });
-const CHUNK = 200;
+const FIRST = 60;
+const CHUNK = 120;
 const SVG = "http://www.w3.org/2000/svg";
 const LONG = 160;
 
@@ -38,7 +39,7 @@ function drawTable(node, table) {
     state.made = 0;
     body.replaceChildren();
     frame.scrollTop = 0;
-    more(CHUNK);
+    more(FIRST);
     filters?.count(state.shown.length);
   }
   function more(count) {

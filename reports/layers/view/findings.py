@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from reports.blocks import MISSING, Bar, Block, Cell, Column, Prose, Table
+from reports.blocks import MISSING, Block, Cell, Column, Prose, Table
 from reports.layers.finding import Finding
 from reports.layers.view.text import time_us
 from reports.wording import number
 
 COLUMNS = (
-    Column("what", kind="message"),
+    Column("what", kind="lines"),
     Column("concerns", "µs a run", "number", hint="measured time of the layers concerned: the most that the remedy could save"),
     Column("share", "%", "number"),
-    Column("", kind="bar", reference=0),
-    Column("what to do", kind="message"),
-    Column("evidence", kind="message"),
+    Column("evidence", kind="lines"),
+    Column("what to do", kind="lines"),
 )
 
 
@@ -31,7 +30,6 @@ def _row(one: Finding) -> tuple[Cell, ...]:
         Cell(one.title),
         MISSING if one.cost_us is None else Cell(time_us(one.cost_us), one.cost_us),
         MISSING if one.share is None else number(one.share * 100, 1),
-        Cell("") if one.share is None else Cell("", one.share, bar=Bar(one.share)),
-        Cell(one.remedy),
         Cell("\n".join(one.evidence)),
+        Cell(one.remedy),
     )

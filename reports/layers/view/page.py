@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from reports.blocks import Prose, Tile, Tiles
 from reports.html import Part, page
 from reports.layers.attribution import attribute
@@ -46,7 +48,7 @@ def diff_page(found: Diff) -> str:
 
 
 def _line(profile: Profile) -> str:
-    return " · ".join((profile.title, *(f"{kind}: {path}" for path, kind in profile.sources)))
+    return " · ".join((profile.title, *(f"{kind}: {Path(path).name}" for path, kind in profile.sources)))
 
 
 def _notes(profile: Profile) -> tuple[Prose, ...]:

@@ -91,7 +91,7 @@ def curve(ranked: Sequence[Layer], most: int) -> Chart:
 
 def table(ranked: Sequence[Layer], most: int) -> tuple[Table | Prose, ...]:
     """One row a layer, and a sentence on those beyond `most`."""
-    full = Table(COLUMNS, tuple(_row(layer, len(ranked)) for layer in ranked[:most]), search=len(ranked) > CHARTED)
+    full = Table(COLUMNS, tuple(_row(layer, len(ranked)) for layer in ranked[:most]), search=len(ranked) > CHARTED, frozen=2)
     shown = full.without_empty(*SPARSE)
     left = ranked[most:]
     rest = f"{count(len(left), 'layer')} of {sum(layer.share for layer in left):.1%} together are left out here"

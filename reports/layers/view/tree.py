@@ -45,8 +45,8 @@ def tree(ranked: Sequence[Layer], most: int) -> Tree:
             at = grown.add(root, group, group.name)
             modules = _parts(members, lambda layer: layer.module or NO_MODULE)
             for module, inside in modules:
-                # A level that holds everything of the one above tells nothing.
-                leaf_of = at if len(modules) == 1 else grown.add(at, module, group.name)
+                # A level that holds everything of the one above, or one layer only, tells nothing.
+                leaf_of = at if len(modules) == 1 or len(inside) == 1 else grown.add(at, module, group.name)
                 _leaves(grown, leaf_of, [layer for layer in inside if id(layer) in shown], len(ranked))
                 for rest in tally((layer for layer in inside if id(layer) not in shown), lambda _: "the shorter ones"):
                     grown.add(leaf_of, rest, group.name)

@@ -59,6 +59,13 @@ def test_a_number_of_the_network_itself_is_its_identity() -> None:
     assert {name: m.kind for name, m in found.items()} == {"Conv_26": "vanished", "Conv_27": "appeared"}
 
 
+def test_a_weight_in_the_name_outlives_the_numbers_of_another_export() -> None:
+    before = layer("l1.conv.weight + QuantizeLinear_118 + Conv_120", 7, "QuantizeLinear_118 Conv_120")
+    after = layer("l1.conv.weight + QuantizeLinear_136 + Conv_138", 4, "QuantizeLinear_136 Conv_138")
+    found = diff(profile(layer("x", type="Other"), before), profile(after, layer("y", type="Another"))).movements
+    assert {(m.kind, m.how, m.change_us) for m in found if len(m.before) == len(m.after)} == {("kept", "name", -3)}
+
+
 def test_layers_that_one_layer_swallowed_are_merged_into_it() -> None:
     found = movements([layer("Conv_0", 4), layer("Relu_1", 3)], [layer("Conv_0 + Relu_1", 5)])
     (only,) = found.values()
