@@ -1,9 +1,14 @@
-"""Layer information and profiles of any number of layers, in the very words of TensorRT 10, for measuring how fast they are read."""
+"""Layer information and profiles of any number of layers, in TensorRT 10's words: `python -m bench.layer_files 100000` reads them."""
 
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+import tempfile
+import time
 from itertools import accumulate
+from pathlib import Path
 
 BLOCK = (
     ("attn/qkv/MatMul", "gemm", "matrix"),
@@ -71,3 +76,30 @@ def pair(layers: int) -> tuple[bytes, bytes]:
     ]
     profile = '[\n  { "count" : 1000 }\n' + "".join(f", {row}" for row in rows) + "]\n"
     return profile.encode(), json.dumps(info).encode()
+
+
+def main(layers: int) -> None:
+    """Read a pair of so many layers once, as a command would, and print seconds and the process's peak of memory."""
+    with tempfile.TemporaryDirectory() as folder:
+        here = Path(folder)
+        for name, data in zip(("x.profile.json", "x.graph.json"), pair(layers), strict=True):
+            (here / name).write_bytes(data)
+        # The writing needs more memory than the reading, which is measured in a process of its own.
+        code = f"import bench.layer_files as b; b.measure({str(here / 'x.profile.json')!r})"
+        subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def measure(profile: str) -> None:
+    """One cold reading."""
+    from reports.layers.read import read
+
+    start = time.perf_counter()
+    found = read([profile])
+    seconds = time.perf_counter() - start
+    # Not ru_maxrss, which a child inherits from the process that started it.
+    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines() if ":" in line)
+    print(f"{len(found.layers):,} layers: {seconds:.2f} s, peak {int(status['VmHWM'].split()[0]) / 1024:.0f} MB")
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 100_000)
