@@ -95,7 +95,7 @@ def operations(node: Node, graph: OnnxGraph) -> int | None:
     outputs = [graph.values.get(name, Value(None)) for name in node.outputs]
     try:
         return FORMULAS.get(node.type, _elementwise)(node, inputs, outputs)
-    except (_Unknown, IndexError):
+    except (_Unknown, IndexError, ValueError):
         return None
 
 
@@ -112,7 +112,7 @@ def moved(node: Node, graph: OnnxGraph, bits: int | None = None) -> tuple[float 
     if is_free(node, graph):
         return 0.0, 0.0
     read = [bytes_of(name, graph, bits) for name in node.inputs]
-    if node.type in ("Gather", "Slice", "GatherElements", "GatherND") and read:
+    if node.type in ("Gather", "Slice", "GatherElements", "GatherND") and read and node.outputs:
         read[0] = bytes_of(node.outputs[0], graph, bits)  # only what is picked is read
     written = [bytes_of(name, graph, bits) for name in node.outputs]
     return _sum(read), _sum(written)

@@ -79,7 +79,10 @@ def read(path: Path, sizes: Mapping[str, int] | None = None, layers: Sequence[La
         raise UserError(f"{path}: not an ONNX model: give the ONNX file that the engine was built from") from error
     if not model.graph.node:
         raise UserError(f"{path}: an ONNX model without nodes: give the ONNX file that the engine was built from")
-    return graph_of(model, sizes or {}, layers)
+    try:
+        return graph_of(model, sizes or {}, layers)
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError, MemoryError) as error:
+        raise UserError(f"{path}: a damaged ONNX model ({type(error).__name__}): check it with onnx.checker and export it again") from error
 
 
 def graph_of(model: onnx.ModelProto, sizes: Mapping[str, int], layers: Sequence[Layer] = ()) -> OnnxGraph:
@@ -171,6 +174,8 @@ def _name(node: onnx.NodeProto) -> str:
 
 
 def _node(node: onnx.NodeProto, parent: str) -> Node:
+    if any(isinstance(text, bytes) for text in (node.name, node.op_type, *node.input, *node.output)):
+        raise ValueError("a name is not UTF-8")
     given = {attribute.name: attribute for attribute in node.attribute}
     window = given["kernel_shape"].ints if "kernel_shape" in given else ()
     return Node(

@@ -86,7 +86,7 @@ class Inference:
 
     def _evaluated(self, node: onnx.NodeProto) -> Iterator[tuple[str, Array]]:
         """The outputs' values where every input has one, or their shapes are all that is asked for."""
-        if node.op_type == "Shape" and not node.attribute:
+        if node.op_type == "Shape" and node.input and not node.attribute:
             shape = shape_of(self.types.get(node.input[0]))
             if shape is not None:
                 yield node.output[0], np.array(shape, np.int64)

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import math
+import tempfile
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
 from common.errors import UserError
+from reports.layers.attribution import attribute
+from reports.layers.division import costs_of
 from reports.layers.layer import Tensor
 from reports.layers.onnx_cost import moved
 from reports.layers.onnx_graph import OnnxGraph, graph_of, read
-from tests.reports.layers.onnx_builders import costs, layer, model, node
+from tests.reports.layers.onnx_builders import costs, layer, model, node, profile
 
 
 @pytest.mark.parametrize(
@@ -128,6 +134,37 @@ def test_what_is_no_onnx_file_is_refused_in_a_sentence(tmp_path: Path, content: 
         read(path)
     with pytest.raises(UserError, match=r"gone\.onnx: cannot be read"):
         read(tmp_path / "gone.onnx")
+
+
+@given(st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)), min_size=1, max_size=8))
+@settings(max_examples=150, deadline=None)
+def test_a_damaged_onnx_file_is_read_or_refused_in_a_sentence(changes: list[tuple[float, int]]) -> None:
+    content = bytearray(SOUND)
+    for place, byte in changes:
+        content[int(place * len(content))] = byte
+    with tempfile.NamedTemporaryFile(suffix=".onnx") as file:
+        file.write(content)
+        file.flush()
+        try:
+            found = costs_of(read(Path(file.name)))
+        except UserError:
+            return
+        assert math.fsum(row.time_us for row in attribute(profile(layer("s + y", 3.0)), found).nodes) == pytest.approx(3.0)
+
+
+SOUND = model(
+    [
+        node("Shape", "x", "s"),
+        node("Reshape", "x s", "r"),
+        node("Gather", "s zero", "g"),
+        node("MatMul", "r w", "m"),
+        node("Conv", "image k", "c"),
+        node("Softmax", "m", "y"),
+    ],
+    {"x": ["batch", 8], "image": [1, 3, 8, 8]},
+    "y c",
+    {"w": [8, 8], "k": [4, 3, 3, 3], "zero": np.array([0])},
+).SerializeToString()
 
 
 def test_modules_come_from_the_name_or_from_what_the_newer_exporter_writes() -> None:
