@@ -45,6 +45,24 @@ class Facts:
 
 
 @dataclass(frozen=True, slots=True)
+class Item:
+    """One thing to act on: a title, what it weighs, the lines that show it, and what to do."""
+
+    title: str
+    weight: str
+    lines: tuple[str, ...]
+    action: str
+
+
+@dataclass(frozen=True, slots=True)
+class Items:
+    """Things to act on, the weightiest first."""
+
+    kind: ClassVar[str] = "items"
+    items: tuple[Item, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Bar:
     """A value drawn from the column's reference, with its interval where it has one."""
 
@@ -72,12 +90,12 @@ MISSING = Cell("–", tone="muted")
 class Column:
     """A column's head; `filter` gives it a select, `reference` is where the bars of a bar column begin.
 
-    A name may be long: it wraps, and is cut after a few lines until it is clicked. A message folds where it is long, lines do not.
+    A name may be long: it wraps, and is cut after a few lines until it is clicked.
     """
 
     title: str
     unit: str = ""
-    kind: Literal["text", "number", "badge", "bar", "message", "name", "lines"] = "text"
+    kind: Literal["text", "number", "badge", "bar", "message", "name"] = "text"
     filter: bool = False
     hint: str = ""
     reference: float = 1.0
@@ -201,4 +219,4 @@ class Chooser:
     options: tuple[Option, ...]
 
 
-Block: TypeAlias = Prose | Tiles | Facts | Table | Chart | Tree | Beside | Chooser
+Block: TypeAlias = Prose | Tiles | Facts | Items | Table | Chart | Tree | Beside | Chooser

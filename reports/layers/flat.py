@@ -27,7 +27,7 @@ def row(layer: Layer) -> dict[str, Value]:
         "share": layer.share,
         "cumulative": layer.cumulative,
         "calls": layer.calls,
-        "position": layer.position or None,
+        "position": layer.position,
         "precision_in": precisions(layer.inputs),
         "precision_out": precisions(layer.outputs),
         "format_in": formats(layer.inputs),

@@ -39,8 +39,8 @@ class Layer(msgspec.Struct, frozen=True, gc=False):
     Times are microseconds a run, None where the source has none (layer info alone); `total_us` is over all profiled runs.
     `share` and `cumulative` are fractions (0..1) of the sum of all layers, which is not the latency: the profiler changes
     what it times. `nodes` are the ONNX nodes inside, `module` their common source module ("encoder/layers.3/attn");
-    `operations` are floating-point operations a run where shapes give them. `position` counts from 1 in the order of execution,
-    which is that of the source (the diff aligns what is left by it); 0 where unknown.
+    `operations` are floating-point operations a run where shapes give them. `position` counts from 0 in the order of execution,
+    which is that of the source (the diff aligns what is left by it); 0 in all layers where that is unknown.
     """
 
     rank: int

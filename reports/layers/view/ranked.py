@@ -33,7 +33,7 @@ COLUMNS = (
     Column("stream", "", "number", filter=True),
     Column("order", "", "number", hint="place in the order of execution"),
 )
-SPARSE = ("median", "precision", "read", "written", "intensity", "module", "ONNX nodes", "format", "stream", "order")
+SPARSE = ("median", "precision", "read", "written", "intensity", "module", "ONNX nodes", "format", "stream")
 """Columns that many sources say nothing of."""
 
 
@@ -92,7 +92,7 @@ def curve(ranked: Sequence[Layer], most: int) -> Chart:
 def table(ranked: Sequence[Layer], most: int) -> tuple[Table | Prose, ...]:
     """One row a layer, and a sentence on those beyond `most`."""
     full = Table(COLUMNS, tuple(_row(layer, len(ranked)) for layer in ranked[:most]), search=len(ranked) > CHARTED, frozen=2)
-    shown = full.without_empty(*SPARSE)
+    shown = full.without_empty(*SPARSE).without_constant("order")
     left = ranked[most:]
     rest = f"{count(len(left), 'layer')} of {sum(layer.share for layer in left):.1%} together are left out here"
     return (shown, Prose(rest, "warn")) if left else (shown,)
@@ -119,7 +119,7 @@ def _row(layer: Layer, total: int) -> tuple[Cell, ...]:
         _or_empty(len(layer.nodes) or None, f"{len(layer.nodes):,}", "\n".join(layer.nodes[:40])),
         Cell(formats(layer.outputs)),
         _or_empty(layer.stream, str(layer.stream)),
-        _or_empty(layer.position or None, str(layer.position)),
+        Cell(str(layer.position + 1), layer.position),
     )
 
 

@@ -13,6 +13,7 @@ from reports.layers.finding import Finding
 from reports.layers.layer import Layer
 from reports.layers.profile import Profile
 from reports.layers.tally import Share, tally
+from reports.layers.view.findings import weight
 from reports.layers.view.text import precision, time_us
 from reports.wording import count
 
@@ -137,8 +138,7 @@ def findings(found: Sequence[Finding], screen: Screen) -> list[str]:
     """Each with what it concerns, its evidence and its remedy."""
     lines = []
     for one in found:
-        cost = f"  {time_us(one.cost_us)} µs a run" if one.cost_us is not None else ""
-        lines += [screen.paint("bold", printable(one.title)) + cost + (f", {one.share:.1%}" if one.share is not None else "")]
+        lines += [f"{screen.paint('bold', printable(one.title))}  {weight(one)}".rstrip()]
         lines += [f"    {cut(printable(line), max(screen.width - 4, NARROWEST))}" for line in one.evidence]
         lines += [f"    {screen.paint('good', '->')} {line}" for line in wrap(printable(one.remedy), max(screen.width - 7, NARROWEST))[:1]]
         lines += [f"       {line}" for line in wrap(printable(one.remedy), max(screen.width - 7, NARROWEST))[1:]]

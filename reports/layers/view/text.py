@@ -53,7 +53,7 @@ def lines(layer: Layer, total: int) -> tuple[str, ...]:
     found = [
         *wrapped(layer.name),
         " · ".join(word for word in (layer.type, layer.group, layer.module) if word),
-        f"rank {layer.rank:,} of {total:,}" + (f", runs as number {layer.position:,}" if layer.position else ""),
+        f"rank {layer.rank:,} of {total:,}" + (f", runs as number {layer.position + 1:,}" if layer.position else ""),
     ]
     if layer.mean_us is not None:
         found.append(f"mean {time_us(layer.mean_us)} µs, median {time_us(layer.median_us)} µs, {layer.calls:,} x a run")

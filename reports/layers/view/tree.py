@@ -8,11 +8,13 @@ from dataclasses import dataclass, field
 
 from reports.blocks import Tree
 from reports.layers.layer import Layer
+from reports.layers.names import copies
 from reports.layers.tally import Share, tally
 from reports.layers.view.ranked import colour
 from reports.layers.view.text import lines, time_us
-from reports.wording import count
+from reports.wording import count, shorten
 
+LABEL = 30
 NO_MODULE = "(no module)"
 
 
@@ -25,13 +27,23 @@ class _Growing:
     hover: list[tuple[str, ...]] = field(default_factory=list)
 
     def add(self, parent: int, share: Share, group: str, hover: tuple[str, ...] = ()) -> int:
-        self.names.append(share.name)
+        self.names.append(_label(share.name))
         self.parents.append(parent)
         self.values.append(share.mean_us or 0.0)
         self.colours.append(colour(group))
         words = f"{share.share:.1%}, {time_us(share.mean_us)} µs a run, {count(share.layers, 'layer')}"
         self.hover.append(hover or (share.name, words))
         return len(self.names) - 1
+
+
+def _label(name: str) -> str:
+    """What fits into an area: the last segment of every path in a fused name, the last two of a module's."""
+    if copies(name):
+        return shorten("copy for " + name.rsplit("/", 1)[-1], LABEL)
+    parts = name.split(" + ")
+    if len(parts) == 1:
+        return shorten("/".join(name.rstrip("/").split("/")[-2:]) if "/" in name and " " not in name else name, LABEL)
+    return shorten(" + ".join(part.rstrip("/").rsplit("/", 1)[-1] for part in parts), LABEL)
 
 
 def tree(ranked: Sequence[Layer], most: int) -> Tree:
