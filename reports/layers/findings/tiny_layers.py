@@ -27,9 +27,10 @@ def _tiny(profile: Profile) -> Iterator[Finding]:
     share = share_of(found, profile)
     if len(found) < LEAST or share < SHARE:
         return
+    but = " without the profiler's part" if added else ""
     yield Finding(
-        f"{len(found)} of {plural(len(layers), 'layer')} take less than {us(TINY_US)} each, {percent(share)} of the time together",
-        (*((f"the {us(added)} that the profiler seems to add to each layer are not counted",) if added else ()), *lines(found, profile)),
+        f"{len(found)} of {plural(len(layers), 'layer')} take less than {us(TINY_US)} each{but}, {percent(share)} of the time together",
+        (*((f"the profiler seems to add {us(added)} to each layer; times below include it",) if added else ()), *lines(found, profile)),
         "Such layers are likely bound by launching. A CUDA graph "
         "(trtexec --useCudaGraph), a larger batch, or fewer and larger operators (fusions, a plugin) reduce it; the layer times "
         "here cannot tell how much, the latency can.",

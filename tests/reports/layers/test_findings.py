@@ -143,7 +143,7 @@ def test_what_the_profiler_added_does_not_hide_a_tiny_layer() -> None:
     seven = [layer(f"t{n}", 7.0) for n in range(20)]
     assert not found("tiny_layers", profile(*seven))
     (one,) = found("tiny_layers", profile(*seven, latency_us=80.0))
-    assert one.evidence[0] == "the 3.0 µs that the profiler seems to add to each layer are not counted"
+    assert one.evidence[0] == "the profiler seems to add 3.0 µs to each layer; times below include it"
 
 
 def test_an_excess_over_the_latency_is_not_the_profiler_s_where_layers_ran_at_once() -> None:
