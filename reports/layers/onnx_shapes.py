@@ -6,17 +6,16 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cache
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
     import onnx
 
 SMALL = 1024
 """Elements up to which a constant may be a shape or an axis; of larger ones the shape is enough."""
-Array = npt.NDArray[Any]
+Array: TypeAlias = "npt.NDArray[Any]"
 
 
 @dataclass(slots=True)
@@ -86,6 +85,8 @@ class Inference:
 
     def _evaluated(self, node: onnx.NodeProto) -> Iterator[tuple[str, Array]]:
         """The outputs' values where every input has one, or their shapes are all that is asked for."""
+        import numpy as np
+
         if node.op_type == "Shape" and node.input and not node.attribute:
             shape = shape_of(self.types.get(node.input[0]))
             if shape is not None:
@@ -102,6 +103,7 @@ class Inference:
             return
 
     def _run(self, node: onnx.NodeProto) -> list[Array]:
+        import numpy as np
         import onnx
         from onnx.reference import ReferenceEvaluator
 
@@ -130,6 +132,7 @@ def _known(kind: onnx.TypeProto) -> bool:
 
 @cache
 def _element_type(dtype: str) -> int:
+    import numpy as np
     import onnx
 
     return int(onnx.helper.np_dtype_to_tensor_dtype(np.dtype(dtype)))
