@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 TOP = 20
 PIPED = 160
 """Columns of a line that goes into a pipe or a file, unless COLUMNS says otherwise."""
-BY = ("onnx", "module", "part", "type", "group")
+INSIDE = ("onnx", "module", "part")
+BY = (*INSIDE, "type", "group")
 EXAMPLES = """examples:
   trtbench layers profile.json layer_info.json        the 20 longest layers
   trtbench layers vit.profile.json                    ... with vit.graph.json and vit.timing.json beside it
@@ -70,6 +71,17 @@ def _options(parser: Parser, words: Sequence[str]) -> argparse.Namespace:
         parser.error("no FILE is given")
     if getattr(options, "top", None) is not None and options.top < 1:
         parser.error(f"--top: {options.top} is less than 1")
+    whole = (
+        [f"--{name}" for name in ("group", "by", "top", "json", "csv") if getattr(options, name, None)]
+        if getattr(options, "html", None)
+        else []
+    )
+    if whole:
+        parser.error(f"{' '.join(whole)}: the page of --html holds everything, leave it out")
+    if options.json and getattr(options, "csv", False):
+        parser.error("--json and --csv: choose one")
+    if getattr(options, "size", None) and not options.onnx:
+        parser.error("--size: says a dimension of the graph, which --onnx MODEL.onnx gives")
     return options
 
 
@@ -132,15 +144,17 @@ def _layers(options: argparse.Namespace) -> int:
     from reports.layers.view import terminal
 
     screen, most = _screen(), options.top or TOP
-    print("\n".join(terminal.head(profile, screen)))
-    if options.by in ("type", "group"):
-        lines = terminal.shares(layers, options.by, most, screen)
+    lines = terminal.head(profile, screen)
+    inside = options.by in INSIDE
+    found = _attributed(profile, options) if inside or options.onnx else None
+    if found is not None:
+        lines += terminal.about(found, screen)
+    if found is not None and inside:
+        lines += terminal.inside(found, options.by, most, screen)
     elif options.by:
-        found = _attributed(profile, options)
-        print("\n".join(terminal.about(found, screen)))
-        lines = terminal.inside(found, options.by, most, screen)
+        lines += terminal.shares(layers, options.by, most, screen)
     else:
-        lines = [*terminal.ranked(layers[:most], screen), *terminal.rest(layers, most)]
+        lines += [*terminal.ranked(layers[:most], screen), *terminal.rest(layers, most), *terminal.hints(profile)]
     print("\n".join(lines))
     return 0
 
@@ -151,7 +165,7 @@ def _exported(profile: Profile, layers: Sequence[Layer], options: argparse.Names
 
     if not options.by:
         return export.layers(profile, layers[: options.top], options.csv)
-    found = _attributed(profile, options) if options.by in ("onnx", "module", "part") else None
+    found = _attributed(profile, options) if options.by in INSIDE else None
     return export.rows(profile, rows_by(options.by, layers, found)[: options.top], options.csv)
 
 
@@ -166,6 +180,8 @@ def _page(profile: Profile, options: argparse.Namespace) -> int:
 
 
 def _diff(options: argparse.Namespace) -> int:
+    import msgspec
+
     from reports.layers.diff import diff
     from reports.layers.read import read
 
@@ -174,6 +190,8 @@ def _diff(options: argparse.Namespace) -> int:
             f"layers diff compares two profiles, not {len(options.files)}: join the files of one engine by commas, as in a.json,b.json"
         )
     before, after = (read([name] if name == "-" or Path(name).exists() else name.split(",")) for name in options.files)
+    if before.title == after.title:
+        before, after = (msgspec.structs.replace(side, title=side.sources[0][0]) for side in (before, after))
     found = diff(before, after)
     if options.html:
         from reports.html import write_page

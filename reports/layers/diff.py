@@ -12,12 +12,15 @@ import msgspec
 from reports.layers.align import How, Match, align
 from reports.layers.layer import Layer
 from reports.layers.profile import Profile
+from reports.wording import count
 
 Kind: TypeAlias = Literal["kept", "merged", "split", "regrouped", "appeared", "vanished"]
 NAMED = 12
 """Movements that a waterfall names; the rest is one bar."""
 BLOCKS = 20
 """Blocks of consecutive runs whose medians give the interval of the latency."""
+FEW = 0.3
+"""Fraction of the time that has a sure partner, below which two profiles are taken for different networks."""
 FINEST = 20
 """Times lie on a grid of 2**-20 us (1 ps), on which sums of floats are exact in any order while the total stays below an hour."""
 
@@ -207,12 +210,16 @@ def _notes(before: Profile, after: Profile, movements: Sequence[Movement]) -> It
     yield "One profile a side: what a layer's time would be in another build or process is not known, so no change has an interval."
     if before.latencies_us and after.latencies_us:
         yield latency(before.latencies_us, after.latencies_us)
+    whole = sum(m.after_us for m in movements) or 1.0
+    sure = sum(m.after_us for m in movements if m.how in ("name", "ONNX nodes"))
+    if movements and sure < FEW * whole:
+        yield f"Only {sure / whole:.1%} of the time after is in layers paired by name or node: are these two of one network?"
     guessed = [m for m in movements if m.how == "type and order"]
     if guessed:
-        share = sum(m.after_us for m in guessed) / (sum(m.after_us for m in movements) or 1.0)
-        yield f"{len(guessed):,} of {len(movements):,} pairs ({share:.1%} of the time after) are guessed from type and order."
+        share = sum(m.after_us for m in guessed) / whole
+        yield f"{count(len(guessed), 'pair')} ({share:.1%} of the time after) guessed from type and order."
     doubtful = sum(m.doubtful for m in movements)
     if doubtful:
-        yield f"{doubtful:,} changes are within what mean and median of one side differ by; they are marked ~ and not claimed."
+        yield f"{count(doubtful, 'change')} within what mean and median of one side differ by: marked ~ and not claimed."
     if all(m.doubt_us is None for m in movements):
         yield "There are no medians (TensorRT before 8.4): the scatter within a run is not known either."

@@ -69,12 +69,13 @@ def ranked(layers: Sequence[Layer], screen: Screen) -> list[str]:
             (Column("mean µs"), [time_us(layer.mean_us) for layer in layers]),
             (Column("share"), [f"{layer.share:.1%}" for layer in layers]),
             (Column("sum"), [f"{layer.cumulative:.1%}" for layer in layers]),
-            (Column("", right=False), bars([layer.share for layer in layers])),
         ]
+        if screen.width >= 90:
+            columns.append((Column("", right=False), bars([layer.share for layer in layers])))
         if screen.width >= 100 and any(layer.median_us is not None for layer in layers):
             columns.insert(2, (Column("median"), [time_us(layer.median_us) for layer in layers]))
     columns.append((Column("group", right=False), [layer.group for layer in layers]))
-    if screen.width >= 100:
+    if screen.width >= 100 and any(layer.type for layer in layers):
         columns.append((Column("type", right=False), [cut(printable(layer.type), 24) for layer in layers]))
     if any(layer.inputs or layer.outputs for layer in layers):
         columns.append((Column("precision", right=False), [cut(precision(layer), 18) for layer in layers]))
@@ -114,6 +115,15 @@ def rest(layers: Sequence[Layer], most: int) -> list[str]:
     return [f"{count(len(layers) - most, 'more layer')} of {share:.1%} together: --top {len(layers)}"] if len(layers) > most else []
 
 
+def hints(profile: Profile) -> list[str]:
+    """Which file would tell more."""
+    if profile.sum_us is None:
+        return ["there are no times: give the profile too (trtexec --exportProfile=profile.json)"]
+    if not any(layer.type for layer in profile.layers):
+        return ["types, precisions and bytes: give the layer info too (trtexec --exportLayerInfo=info.json --profilingVerbosity=detailed)"]
+    return []
+
+
 def inside(found: Attribution, by: str, most: int, screen: Screen) -> list[str]:
     """Time by ONNX node, or by module or part; ~ marks times of which a part is divided among several nodes of one layer."""
     rows = found.nodes if by == "onnx" else found.modules() if by == "module" else found.parts()
@@ -142,7 +152,7 @@ def findings(found: Sequence[Finding], screen: Screen) -> list[str]:
         lines += [f"    {cut(printable(line), max(screen.width - 4, NARROWEST))}" for line in one.evidence]
         lines += [f"    {screen.paint('good', '->')} {line}" for line in wrap(printable(one.remedy), max(screen.width - 7, NARROWEST))[:1]]
         lines += [f"       {line}" for line in wrap(printable(one.remedy), max(screen.width - 7, NARROWEST))[1:]]
-    return lines or ["nothing stands out: no finding fired"]
+    return lines or ["nothing stands out in what these files say"]
 
 
 def more(rows: Sequence[object], most: int) -> list[str]:
