@@ -140,7 +140,7 @@ def _only(found: Sequence[tuple[str, Found]], part: str) -> tuple[str, Found] | 
         one, other = alone[0][0], alone[1][0]
         what = "times" if part == "times" else "descriptions"
         raise UserError(f"{one} and {other} both hold {what} of layers: give one, or compare them with trtbench layers diff")
-    return (alone or holding or [None])[0]
+    return next(iter(alone or holding), None)
 
 
 def _of_join(joined: Joined) -> Iterator[str]:

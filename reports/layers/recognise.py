@@ -12,18 +12,26 @@ from reports.layers import strangers
 from reports.layers.found import Found, Source
 
 HEAD = 1 << 16
+LONGEST = 600
 BLANK = b"\xef\xbb\xbf \t\r\n"
 """White space and the bytes of a byte-order mark."""
 
 
 def parse(data: bytes) -> Found:
     """What the content says. Raises UserError, one sentence without the path, where it is damaged or of no known kind."""
+    try:
+        return _parse(data)
+    except UserError as error:
+        raise UserError(_printable(str(error))) from error
+
+
+def _parse(data: bytes) -> Found:
     data = data.lstrip(BLANK)
     head = data[:HEAD]
     if not head:
         raise UserError("is empty: export it again")
     if head.startswith(b'"') and len(data) < HEAD:
-        return parse(_inner(data))
+        return _parse(_inner(data))
     if b"\0" in head:
         raise UserError(f"is binary, not a profile: {strangers.PROFILE_IT}")
     text = not head.startswith((b"[", b"{", b'"')) or _stamped(head)
@@ -31,6 +39,12 @@ def parse(data: bytes) -> Found:
         if kind.text == text and kind.marks.search(data if text else head):
             return kind.parse(data)
     raise UserError(strangers.name(head))
+
+
+def _printable(sentence: str) -> str:
+    """What a file says of itself may hold line breaks and terminal codes, and be long."""
+    shown = "".join([character if character.isprintable() else "?" for character in sentence[:LONGEST]])
+    return shown if len(sentence) <= LONGEST else f"{shown}..."
 
 
 @cache

@@ -129,7 +129,8 @@ def _count(kind: str, inputs: tuple[Tensor, ...], outputs: tuple[Tensor, ...], r
 
 def _tensors(rows: Sequence[_Tensor]) -> tuple[tuple[Tensor, ...], tuple[int, ...]]:
     """The tensors, and a number for the format and shape of each; one that is listed again counts its bytes once."""
-    found, numbers = [], []
+    found: list[Tensor] = []
+    numbers: list[int] = []
     for row in rows:
         one, number = tensor(row.name, row.shape, row.words or f"{row.layout} {row.type}".strip())
         numbers.append(-1 if found and one.name == found[-1].name else number)

@@ -110,6 +110,8 @@ def _table(log: _Log, runs: int, rows: Iterator[str]) -> None:
 
 
 def _row(text: str, columns: int, layer_last: bool) -> tuple[str, list[float]] | None:
+    if not text:
+        return None
     if layer_last:
         parts = text.split(None, columns)
         if len(parts) == columns:
