@@ -79,10 +79,10 @@ def test_a_name_cannot_colour_the_terminal_and_a_pipe_gets_no_colour(capsys: pyt
 def test_long_names_are_cut_in_the_middle_at_the_width_of_the_line(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("COLUMNS", "70")
+    monkeypatch.setenv("COLUMNS", "80")
     out = run(capsys, *FILES)[1]
     table = out.splitlines()[3:]
-    assert max(map(len, table)) <= 70
+    assert max(map(len, table)) <= 80
     assert any(re.search(r"/blk\S*.*…\S*Relu$", line) for line in table)
 
 

@@ -12,7 +12,10 @@ from typing import TYPE_CHECKING, Literal, Protocol
 import msgspec
 import pytest
 
-from reports.html import write_report
+from reports.html import write_page, write_report
+from reports.layers.diff import diff
+from reports.layers.profile import Profile
+from reports.layers.view.page import diff_page, profile_page
 from reports.record import Failed, Record, Rejected
 from tests.reports.builders import accuracy, case, journal, layers, one_of_every_outcome, record, timed
 
@@ -250,3 +253,54 @@ def test_a_narrow_window_is_not_scrolled_sideways(show: Show) -> None:
     opened.page.set_viewport_size({"width": 420, "height": 800})
     opened.page.wait_for_timeout(200)
     assert opened.page.evaluate("document.documentElement.scrollWidth") <= 420
+
+
+@pytest.fixture(scope="module")
+def own_pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The page of one profile and of a diff, hostile text in every name, 90 layers."""
+    named = [
+        msgspec.structs.replace(one, name=f"{HOSTILE}/{one.name}", type=HOSTILE, module=f"m.{n % 30}") for n, one in enumerate(layers(90))
+    ]
+    shorter = [msgspec.structs.replace(one, mean_us=(one.mean_us or 0) / 2) for one in named[:-20]]
+    before, after = (Profile(HOSTILE, tuple(side), ((HOSTILE, HOSTILE),), 10, 1.0, notes=(HOSTILE,)) for side in (named, shorter))
+    folder = tmp_path_factory.mktemp("own")
+    pages = {"layers": profile_page(before), "diff": diff_page(diff(before, after))}
+    for name, text in pages.items():
+        write_page(text, folder / f"{name}.html")
+    return {name: folder / f"{name}.html" for name in pages}
+
+
+@pytest.mark.parametrize(("name", "scheme"), [("layers", "dark"), ("diff", "light")])
+def test_a_page_of_layers_is_quiet_shows_names_as_text_and_fits_a_phone(
+    show: Show, own_pages: dict[str, Path], name: str, scheme: Literal["light", "dark"]
+) -> None:
+    opened = show(at=own_pages[name], scheme=scheme)
+    page = opened.page
+    assert (opened.complaints, opened.requests) == ([], [opened.address])
+    assert page.locator("img, main b, main svg a").count() == 0
+    assert any(HOSTILE in text for text in opened.column("layers", "layer"))
+    for width in (1280, 390):
+        page.set_viewport_size({"width": width, "height": 800})
+        page.wait_for_timeout(150)
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_pointing_shows_all_fields_and_search_and_sort_need_no_mouse(show: Show, own_pages: dict[str, Path]) -> None:
+    opened = show(at=own_pages["layers"])
+    page = opened.page
+    page.locator("#where .scatterlayer .point").first.hover(force=True)
+    assert "rank 1 of 90" in (page.locator("#where .hoverlayer").nth(1).text_content() or "")
+    page.locator("#layers .bars .point").first.hover(force=True)
+    assert "rank 1 of 90" in (page.locator("#layers .hoverlayer").first.text_content() or "")
+    page.locator("#where .treemaplayer .slice").last.hover(force=True)
+    assert "µs a run" in (page.locator("#where .hoverlayer").last.text_content() or "")
+    assert "rank 1 of 90" in (page.locator("#layers tbody td").nth(1).get_attribute("title") or "")
+    search = opened.page.locator("#layers").get_by_label("search")
+    search.focus()
+    opened.page.keyboard.type("node_17 ")
+    assert [name.rsplit("/", 1)[-1] for name in opened.column("layers", "layer")][:1] == ["node_17"]
+    search.fill("")
+    opened.page.locator("#layers th button").filter(has_text="rank").focus()
+    opened.page.keyboard.press("Enter")
+    opened.page.keyboard.press("Enter")
+    assert opened.column("layers", "rank")[0] == "90"
