@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from functools import lru_cache
 
 MARK = "[ONNX Layer: "
@@ -40,14 +41,12 @@ def nodes(name: str, metadata: str = "") -> tuple[str, ...]:
     return tuple(dict.fromkeys(found))
 
 
-def _unwrapped(piece: str) -> list[str]:
-    if "PWN(" not in piece:
-        return [piece]
-    opened = piece.count("PWN(")
-    inner = piece.replace("PWN(", "")
-    for _ in range(opened):
-        inner = inner.removesuffix(")")
-    return [part[:-1] if part.endswith(")") and part.count(")") > part.count("(") else part for part in inner.split(", ")]
+def _unwrapped(piece: str) -> Iterator[str]:
+    """The names inside PWN(...), which may be nested and may begin in one piece and end in another."""
+    for part in piece.replace("PWN(", "").split(", ") if "PWN(" in piece else (piece,):
+        while part.endswith(")") and part.count(")") > part.count("("):
+            part = part[:-1]
+        yield part
 
 
 def _node(piece: str) -> tuple[str, ...]:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
+from reports.layers.ancestry import nodes
 from reports.layers.found import Described, Time
 from reports.layers.groups import GROUP_OF, group
-from reports.layers.layer import GROUPS
+from reports.layers.layer import GROUPS, Tensor
 from reports.layers.rank import rank
 
 
@@ -86,3 +89,37 @@ def test_a_hundred_thousand_layers_add_up_too() -> None:
     ranked = rank([timed(f"layer {i}", 1 + i % 7) for i in range(100_000)])
     assert ranked[-1].cumulative == pytest.approx(1)
     assert ranked[-1].rank == 100_000
+
+
+TENSORRT = [
+    ("Reformatting CopyNode for Input Tensor 0 to /attn/MatMul", "Reformat", {}, "reformat / copy"),
+    ("QuantizeLinear_2", "Reformat", {"origin": "QDQ"}, "Q/DQ"),
+    ("Reformatting CopyNode for Output Tensor 0 to x", "NoOp", {}, "reformat / copy"),
+    ("squeeze_after_/fc/Gemm", "NoOp", {}, "shape"),
+    ("w.weight + QuantizeLinear_8 + Conv_12 + PWN(Clip_16)", "Convolution", {}, "convolution"),
+    ("fc.weight + QuantizeLinear_860 + Gemm_864", "Convolution", {}, "matrix product"),
+    ("/layer.0/attention/self/MatMul", "gemm", {}, "attention"),
+    ("/layer.0/attention/self/query/MatMul", "gemm", {}, "matrix product"),
+    ("PWN(PWN(/mlp/act/Erf), /mlp/act/Mul)", "PointWise", {}, "GELU"),
+    ("PWN(/block/Add)", "PointWise", {}, "elementwise"),
+    ("__myl_MeanSubMulMeanAddSqrtDivMul_myl7_3", "kgen", {}, "LayerNorm"),
+    ("__myl_MaxrSubExpSumDivMul_myl7_3", "kgen", {"outputs": (Tensor("s", shape=(1, 12, 128, 128)),)}, "attention"),
+    ("__myl_MaxrSubExpSumDivMul_myl7_3", "kgen", {"outputs": (Tensor("s", shape=(1, 10)),)}, "other"),
+    ("__myl_ReshTran_myl7_3", "kgen", {}, "reformat / copy"),
+    ("dummy_shape_call__mye539_0_myl55_0", "shape_call", {}, "shape"),
+    ("fc_predictions/Softmax", "SoftMax", {}, "other"),
+    ("/attn/Softmax", "SoftMax", {}, "attention"),
+    ("{ForeignNode[/blocks.0/norm1/Pow.../blocks.0/norm1/Div]}", "Myelin", {}, "LayerNorm"),
+    ("{ForeignNode[/blocks.0/norm1/Pow.../head/Gemm]}", "Myelin", {}, "other"),
+    ("emb", "PluginV2", {"tactic": "CustomSkipLayerNormPluginDynamic"}, "LayerNorm"),
+    ("l0", "PluginV2", {"tactic": "CustomQKVToContextPluginDynamic"}, "attention"),
+    ("(Unnamed Layer* 8) [Matrix Multiply] + (Unnamed Layer* 11) [Activation]", "", {}, "matrix product"),
+    ("[CONVOLUTION]-[aten_ops.convolution.default]-[/f/conv] + [RELU]-[aten_ops.relu.default]-[/f/relu]", "", {}, "convolution"),
+    ("node_conv2d_1 + node_relu_1", "", {}, "convolution"),
+    ("[trainStation2]", "", {}, "other"),
+]
+
+
+@pytest.mark.parametrize(("name", "kind", "more", "expected"), TENSORRT)
+def test_tensorrts_layers_go_by_type_then_by_the_nodes_inside(name: str, kind: str, more: dict[str, Any], expected: str) -> None:
+    assert group(name, Described(name, kind, **more), nodes(name)) == expected
