@@ -293,7 +293,7 @@ def test_pointing_shows_all_fields_and_search_and_sort_need_no_mouse(show: Show,
     page.locator("#layers .bars .point").first.hover(force=True)
     assert "rank 1 of 90" in (page.locator("#layers .hoverlayer").first.text_content() or "")
     page.locator("#where .treemaplayer .slice").last.hover(force=True)
-    assert "µs a run" in (page.locator("#where .hoverlayer").last.text_content() or "")
+    assert "with all that take longer" in (page.locator("#where .hoverlayer").last.text_content() or "")
     assert "rank 1 of 90" in (page.locator("#layers tbody td").nth(1).get_attribute("title") or "")
     search = opened.page.locator("#layers").get_by_label("search")
     search.focus()
