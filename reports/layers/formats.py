@@ -67,24 +67,15 @@ def size(shape: tuple[int, ...], words: str) -> int | None:
 
 
 Parts: TypeAlias = tuple[str, str, tuple[int, ...], int | None]
-_shared: dict[tuple[str, tuple[int, ...]], tuple[Parts, int]] = {}
 _numbers = count()
-MOST_SHARED = 100_000
 
 
-def numbered(name: str, shape: tuple[int, ...], words: str) -> tuple[Tensor, int]:
-    """A tensor from the inspector's own fields, and the number of its format and shape.
-
-    All of one format and shape share those objects, most of a large engine's memory.
-    """
-    known = _shared.get((words, shape))
-    if known is None:
-        if len(_shared) >= MOST_SHARED:
-            _shared.clear()
-        known = _shared[words, shape] = (layout(words).precision, words, shape, size(shape, words)), next(_numbers)
-    return Tensor(name, *known[0]), known[1]
+@lru_cache(100_000)
+def known(words: str, shape: tuple[int, ...]) -> tuple[Parts, int]:
+    """What all tensors of one format and shape share, most of a large engine's memory, and its number."""
+    return (layout(words).precision, words, shape, size(shape, words)), next(_numbers)
 
 
 def tensor(name: str, shape: tuple[int, ...], words: str) -> Tensor:
     """A tensor from the inspector's own fields."""
-    return numbered(name, shape, words)[0]
+    return Tensor(name, *known(words, shape)[0])

@@ -84,7 +84,7 @@ def group(name: str, layer: Described, inside: Sequence[str]) -> str:
         return "Q/DQ" if layer.origin == "QDQ" else "reformat / copy"
     marks = tuple([_mark(node) for node in inside or name.split(" + ")])
     rank = len(layer.outputs[0].shape) if layer.outputs else 0
-    named = _named(name, layer) if layer.type in FUSED or layer.type.startswith("Plugin") else ""
+    named = _named(name, layer) if _of_type(layer.type) == "other" else ""
     return _decide(layer.type, layer.weighted, named, rank, marks)
 
 
@@ -155,7 +155,9 @@ def _named(name: str, layer: Described) -> str:
         return REGION
     if RESHAPES.match(name):
         return "shape"
-    kernel = KERNEL.search(name) if name.startswith("__my") else None
+    if layer.type not in FUSED or not name.startswith("__my"):
+        return ""
+    kernel = KERNEL.search(name)
     return next((found for found, pattern in WRITTEN_OUT if pattern.search(kernel[1])), "") if kernel else ""
 
 

@@ -10,7 +10,7 @@ from typing import TypeAlias
 import msgspec
 
 from common.errors import UserError
-from reports.layers.formats import numbered as tensor
+from reports.layers.formats import known
 from reports.layers.found import Described, Found, Source
 from reports.layers.layer import Tensor
 from reports.layers.operations import Attributes, Counted, operations
@@ -129,12 +129,16 @@ def _count(kind: str, inputs: tuple[Tensor, ...], outputs: tuple[Tensor, ...], r
 
 def _tensors(rows: Sequence[_Tensor]) -> tuple[tuple[Tensor, ...], tuple[int, ...]]:
     """The tensors, and a number for the format and shape of each; one that is listed again counts its bytes once."""
+    if len(rows) == 1:
+        row = rows[0]
+        parts, number = known(row.words or f"{row.layout} {row.type}".strip(), row.shape)
+        return (Tensor(row.name, *parts),), (number,)
     found: list[Tensor] = []
     numbers: list[int] = []
     for row in rows:
-        one, number = tensor(row.name, row.shape, row.words or f"{row.layout} {row.type}".strip())
-        numbers.append(-1 if found and one.name == found[-1].name else number)
-        found.append(one)
+        parts, number = known(row.words or f"{row.layout} {row.type}".strip(), row.shape)
+        numbers.append(-1 if found and row.name == found[-1].name else number)
+        found.append(Tensor(row.name, *parts))
     return tuple(found), tuple(numbers)
 
 
