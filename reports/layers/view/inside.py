@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from reports.blocks import MISSING, Bar, Beside, Cell, Column, Drawn, Prose, Table
-from reports.layers.attribution import Attribution, NodeTime, Total, summary
+from reports.layers.attribution import Attribution, NodeTime, Total
 from reports.layers.view.ranked import CHARTED, colour
 from reports.layers.view.text import WIDTH, time_us
 from reports.wording import count, number, shorten
@@ -36,15 +36,14 @@ NODES = (
 
 
 def blocks(found: Attribution, most: int) -> tuple[Drawn, ...]:
-    """A sentence, parts and modules side by side, and a row a node."""
+    """Parts and modules side by side, and a row a node."""
     tables = (_totals("By part of the model", found.parts()), _totals("By module, repeated blocks together", found.modules(fold=True)))
     rows = tuple(_row(row) for row in found.nodes[:most])
     table = Table(NODES, rows, "By ONNX node", search=len(rows) > CHARTED).without_empty("operator", "module", "part")
     left = len(found.nodes) - len(rows)
     rest = (Prose(f"{count(left, 'node')} of less time are left out here", "warn"),) if left else ()
     notes = tuple(Prose(f"{note[0].upper()}{note[1:].rstrip('.')}.", "warn") for note in found.notes)
-    words = summary(found)
-    return (*((Prose(words),) if words else ()), *notes, Beside(tables), table, *rest)
+    return (*notes, Beside(tables), table, *rest)
 
 
 def _totals(title: str, totals: Sequence[Total]) -> Table:

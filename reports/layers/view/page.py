@@ -6,7 +6,7 @@ from pathlib import Path
 
 from reports.blocks import Prose, Tile, Tiles
 from reports.html import Part, page
-from reports.layers.attribution import attribute
+from reports.layers.attribution import attribute, summary
 from reports.layers.diff import Diff
 from reports.layers.division import Costs
 from reports.layers.finding import Context, findings
@@ -23,14 +23,20 @@ MOST_OF_IT = 0.8
 
 def profile_page(profile: Profile, costs: Costs | None = None) -> str:
     """The whole page of one profile as text; `costs` of the ONNX file where that is given."""
-    shown = blocks(profile.layers)
+    shown, attribution = blocks(profile.layers), attribute(profile, costs)
+    words = summary(attribution)
     pictures, rest = (shown[:2], shown[2:]) if profile.sum_us else ((), shown)
     where = Part("where", "Where the time goes", "By group, by module, and how much the longest take together", pictures)
     parts = [
-        Part("summary", "Summary", "What was profiled, and what to know of it", (_tiles(profile), *_notes(profile))),
+        Part(
+            "summary",
+            "Summary",
+            "What was profiled, and what to know of it",
+            (_tiles(profile), *([Prose(words)] if words else []), *_notes(profile)),
+        ),
         Part("findings", "Findings", "What stands out, how it is known, and what to do", stand_out(findings(profile, Context(costs)))),
         *([where] if pictures else []),
-        Part("nodes", "ONNX nodes", "Time of nodes and modules, also inside fused layers", inside.blocks(attribute(profile, costs), ROWS)),
+        Part("nodes", "ONNX nodes", "Time of nodes and modules, also inside fused layers", inside.blocks(attribution, ROWS)),
         Part("layers", "Layers", "Every layer, the longest first; point at one for all of its fields", rest),
     ]
     return page(f"{profile.title} · trtbench layers", ("Where the time goes", _line(profile)), parts)
@@ -66,7 +72,7 @@ def _tiles(profile: Profile) -> Tiles:
         runs = f"mean of {count(profile.runs, 'run')}" if profile.runs is not None else ""
         tiles.append(Tile("sum of layers", f"{time_us(profile.sum_us)} µs", runs))
     if profile.latency_us is not None:
-        samples = f"median of {count(len(profile.latencies_us), 'run')}, GPU compute time" if profile.latencies_us else "as the source says"
+        samples = f"median of {count(len(profile.latencies_us), 'run')}" if profile.latencies_us else "as the source says"
         tiles.append(Tile("latency", f"{time_us(profile.latency_us)} µs", samples))
     few = sum(layer.cumulative - layer.share < MOST_OF_IT for layer in profile.layers if layer.share)
     version = f"TensorRT {profile.version}" if profile.version else ""

@@ -52,10 +52,8 @@ def head(profile: Profile, screen: Screen) -> list[str]:
     words += [count(profile.runs, "run")] if profile.runs is not None else []
     words += [f"sum of layers {time_us(profile.sum_us)} µs a run"] if profile.sum_us is not None else []
     words += [f"latency {time_us(profile.latency_us)} µs"] if profile.latency_us is not None else []
-    if profile.unmatched is not None:
-        words.append(
-            "all of the time is in layers that the layer info names" if not profile.unmatched else f"unmatched {profile.unmatched:.2%}"
-        )
+    if profile.unmatched is not None and len(profile.sources) > 1:
+        words.append(f"{profile.unmatched:.1%} of the time unmatched")
     lines = [screen.paint("bold", printable(words[0])) + "".join(f" · {word}" for word in words[1:])]
     lines += [f"  {kind}: {printable(path)}" for path, kind in profile.sources]
     return [*lines, *(screen.paint("warn", "note: ") + printable(note) for note in profile.notes)]
