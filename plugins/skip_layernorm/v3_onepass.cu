@@ -5,6 +5,7 @@
 require(cols <= 16384, "at most 16,384 columns")
 weak("shifted", "E[x^2] - E[x]^2 cancels: 1e8 carries an error of 8 in float32, the variance is 1")
 weak("random", "E[x^2] - E[x]^2 cancels where two or three elements happen to lie close together", itemsize == 4 and 1 < cols and cols <= 3)
+weak("special", "E[x^2] - E[x]^2 cancels where two or three elements happen to lie close together", itemsize == 4 and 1 < cols and cols <= 3)
 VEC = vector(cols)
 PACKS = cols // VEC
 BLOCK = min(1024, max(32, 32 * cdiv(PACKS, 32)))
