@@ -15,6 +15,7 @@ from reports.layers.view.text import lines, time_us
 from reports.wording import count, shorten
 
 LABEL = 30
+SHORTER = "the shorter ones"
 NO_MODULE = "(no module)"
 
 
@@ -35,6 +36,14 @@ class _Growing:
         self.hover.append(hover or (share.name, words))
         return len(self.names) - 1
 
+    def rest(self, parent: int, layers: Sequence[Layer]) -> None:
+        for share in tally(layers, lambda _: SHORTER):
+            self.add(parent, share, layers[0].group)
+
+
+def _module(layer: Layer) -> str:
+    return layer.module or NO_MODULE
+
 
 def _label(name: str) -> str:
     """What fits into an area: the last segment of every path in a fused name, the last two of a module's."""
@@ -47,7 +56,8 @@ def _label(name: str) -> str:
 
 
 def tree(ranked: Sequence[Layer], most: int) -> Tree:
-    """Areas are microseconds a run; the layers beyond `most` are one area of their module. Layers of no time have none."""
+    """Areas are microseconds a run; the layers beyond `most` are one area of their module, or of
+    their group where none of the module is shown. Layers of no time have none."""
     timed = [layer for layer in ranked if layer.mean_us]
     shown = {id(layer) for layer in timed[:most]}
     grown = _Growing()
@@ -55,13 +65,14 @@ def tree(ranked: Sequence[Layer], most: int) -> Tree:
         root = grown.add(-1, whole, "")
         for group, members in _parts(timed, lambda layer: layer.group):
             at = grown.add(root, group, group.name)
-            modules = _parts(members, lambda layer: layer.module or NO_MODULE)
+            modules = [(module, inside) for module, inside in _parts(members, _module) if any(id(layer) in shown for layer in inside)]
             for module, inside in modules:
                 # A level that holds everything of the one above, or one layer only, tells nothing.
-                leaf_of = at if len(modules) == 1 or len(inside) == 1 else grown.add(at, module, group.name)
+                leaf_of = at if module.layers in (1, group.layers) else grown.add(at, module, group.name)
                 _leaves(grown, leaf_of, [layer for layer in inside if id(layer) in shown], len(ranked))
-                for rest in tally((layer for layer in inside if id(layer) not in shown), lambda _: "the shorter ones"):
-                    grown.add(leaf_of, rest, group.name)
+                grown.rest(leaf_of, [layer for layer in inside if id(layer) not in shown])
+            named = {module.name for module, _ in modules}
+            grown.rest(at, [layer for layer in members if _module(layer) not in named])
     names, parents, values, colours = tuple(grown.names), tuple(grown.parents), tuple(grown.values), tuple(grown.colours)
     return Tree("Group, module, layer", names, parents, values, colours, tuple(grown.hover))
 

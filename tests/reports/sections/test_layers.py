@@ -8,8 +8,9 @@ import pytest
 from reports.blocks import Beside, Chart, Chooser, Prose, Table, Tree
 from reports.layers.layer import Layer
 from reports.layers.tally import tally
-from reports.layers.view.profile import MARKS, ROWS
+from reports.layers.view.profile import AREAS, MARKS, ROWS
 from reports.layers.view.ranked import CHARTED
+from reports.layers.view.tree import SHORTER
 from reports.record import Failed, Record
 from reports.sections.layers import layers
 from tests.reports import builders
@@ -41,7 +42,8 @@ def test_layers_left_out_of_a_large_page_are_counted_and_weighed() -> None:
     assert isinstance(rest, Prose)
     assert rest.text.startswith("5 layers of ")
     assert isinstance(tree, Tree)
-    assert sum(name == "the shorter ones" for name in tree.names) > 0
+    assert sum(name == SHORTER for name in tree.names) > 0
+    assert len(tree.names) < 2 * AREAS
     assert isinstance(beside, Beside)
     curve = beside.blocks[1]
     assert isinstance(curve, Chart)
