@@ -17,7 +17,36 @@ with atheris.instrument_imports(include=["reports.layers"]):
     from reports.layers.found import Source
     from tests.reports.layers.whole import SEEDS, check, whole
 
-SOURCES = [declared.value for declared in discover("reports.layers.sources", Source).values()]
+    SOURCES = [declared.value for declared in discover("reports.layers.sources", Source).values()]
+
+WORDS = (
+    *("timeMs", "averageMs", "medianMs", "percentage", "count", "name", "computeMs", "Layers", "Bindings", "LayerType", "Dimensions"),
+    *("Format/Datatype", "Inputs", "Outputs", "Metadata", "StreamId", "ParameterType", "Convolution", "ConvKernel", "Kernel", "Weights"),
+    *(
+        "[ONNX Layer: ",
+        "PWN(",
+        "{ForeignNode[",
+        "...",
+        " + ",
+        " [profile 1]",
+        "__myl_",
+        "_myl1_2",
+        "Reformatting CopyNode for ",
+        "nan",
+        "-nan",
+    ),
+    *(
+        "=== Profile (1 iterations ) ===",
+        "Total",
+        "Layer",
+        "Name: ",
+        "Dimensions: [",
+        "GPU Compute Time: ",
+        "median = 1 ms",
+        "Timing: 1us -> ",
+    ),
+    *("&&&& PASSED TensorRT.trtexec [TensorRT v8501]", "\\x1e", "\\x1f", "\\x00", "model_run", "_kernel_time", "1e999", "-1", "null"),
+)
 
 
 def one(data: bytes) -> None:
@@ -36,7 +65,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         for number, seed in enumerate(SEEDS):
             (Path(folder) / str(number)).write_text(seed, encoding="utf-8")
-        atheris.Setup([*sys.argv, "-max_len=4096", "-timeout=20", "-rss_limit_mb=2048", folder], one)
+        words = Path(folder) / "words"
+        words.write_text("".join(f'"{word}"\n' for word in WORDS))
+        limits = ["-max_len=4096", "-timeout=20", "-rss_limit_mb=2048", f"-dict={words}"]
+        atheris.Setup([*sys.argv, *limits, folder], one)
         atheris.Fuzz()
 
 

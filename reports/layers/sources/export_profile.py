@@ -9,11 +9,12 @@ import msgspec
 from common.errors import UserError
 from reports.layers.found import Found, Source, Time
 from reports.layers.sources._json import damage
+from reports.layers.sources._numbers import MOST_RUNS, milliseconds
 
 WHAT = "trtexec's --exportProfile"
 GAP = r"\s{0,9}"
 NAME = re.compile(rf'[\[,]{GAP}\{{{GAP}"name"{GAP}:{GAP}"')
-NUMBER = r"[^\s,}]{1,40}"
+NUMBER = r"[^\s,}]{1,500}"
 AFTER_NAME = re.compile(
     rf'"{GAP},{GAP}"timeMs"{GAP}:{GAP}(?P<total>{NUMBER}){GAP},{GAP}"averageMs"{GAP}:{GAP}(?P<mean>{NUMBER}){GAP}'
     rf'(?:,{GAP}"medianMs"{GAP}:{GAP}(?P<median>{NUMBER}){GAP})?,{GAP}"percentage"{GAP}:{GAP}{NUMBER}{GAP}\}}'
@@ -44,7 +45,7 @@ def parse(data: bytes) -> Found:
         entries = _unescaped(data.decode("utf-8", "replace"))
         if not entries:
             raise UserError(damage(data, error, WHAT)) from error
-    runs = next((entry.count for entry in entries if entry.count is not None), None)
+    runs = next((entry.count for entry in entries if entry.count is not None and 0 < entry.count <= MOST_RUNS), None)
     times: list[Time] = []
     add = times.append
     for entry in entries:
@@ -52,20 +53,20 @@ def parse(data: bytes) -> Found:
             add(_time(entry, runs))
     if not times:
         raise UserError(f"holds no layer, so it is no use as {WHAT}: run trtexec with --separateProfileRun")
-    partly = sum(entry.total is not None and _calls(entry, runs) < 0.75 for entry in entries)
+    partly = sum(entry.total is not None and _calls(milliseconds(entry.total), milliseconds(entry.mean), runs) < 0.75 for entry in entries)
     notes = (f"{partly} layers ran in only some of the runs; their times are spread over all runs",) if partly else ()
     return Found("exportProfile", times, runs=runs, notes=notes)
 
 
-def _calls(entry: _Entry, runs: int | None) -> float:
+def _calls(total: float, mean: float, runs: int | None) -> float:
     """Calls a run; 1 where the file cannot tell."""
-    return entry.total / entry.mean / runs if entry.total and entry.mean and runs else 1.0
+    return min(total / mean / runs, MOST_RUNS) if total and mean and runs else 1.0
 
 
 def _time(entry: _Entry, runs: int | None) -> Time:
-    total, mean = entry.total or 0.0, entry.mean or 0.0
-    median = None if entry.median is None else entry.median * 1e3
-    ratio = total / mean / runs if runs and mean else 1.0
+    total, mean = milliseconds(entry.total), milliseconds(entry.mean)
+    median = None if entry.median is None else milliseconds(entry.median) * 1e3
+    ratio = _calls(total, mean, runs)
     name = entry.name or ""
     if 0.75 < ratio < 1.5 or not runs:
         return Time(name, mean * 1e3, median, total * 1e3)
@@ -81,19 +82,12 @@ def _unescaped(text: str) -> list[_Entry]:
     for numbers in AFTER_NAME.finditer(text):
         if name is None or numbers.start() < name.end():
             continue
-        total, mean, median = (_number(numbers[key]) for key in ("total", "mean", "median"))
+        total, mean = milliseconds(numbers["total"]), milliseconds(numbers["mean"])
+        median = None if numbers["median"] is None else milliseconds(numbers["median"])
         entries.append(_Entry(text[name.end() : numbers.start()], total, mean, median))
         end = numbers.end()
         name = NAME.search(text, end, end + 64)
     return entries if text[end:].strip() == "]" else []
-
-
-def _number(text: str | None) -> float | None:
-    try:
-        value = float(text or "nan")
-    except ValueError:
-        return None
-    return value if value - value == 0 else None
 
 
 export_profile = Source(re.compile(rb'"timeMs"|^\s*\[\s*\{\s*"count"\s*:\s*\d+\s*\}'), parse)

@@ -10,6 +10,7 @@ import msgspec
 from common.errors import UserError
 from reports.layers.found import Found, Source
 from reports.layers.sources._json import decode
+from reports.layers.sources._numbers import milliseconds
 
 WHAT = "trtexec's --exportTimes"
 
@@ -31,10 +32,11 @@ def parse(data: bytes) -> Found:
     Enqueue times are differences all the same, the only form they have. 7.2 writes them under the names of the input copy.
     """
     runs = decode(data, _decoder.decode, WHAT)
-    compute = [run.compute * 1e3 for run in runs if run.compute is not None]
+    compute = [milliseconds(run.compute) * 1e3 for run in runs if run.compute is not None]
     if not compute:
         raise UserError(f"holds no computeMs, so it is no use as {WHAT}: export it again with more --iterations")
-    enqueue = [(end - start) * 1e3 for start, end in map(_enqueue, runs) if start is not None and end is not None]
+    spans = [(start, end) for start, end in map(_enqueue, runs) if start is not None and end is not None]
+    enqueue = [milliseconds(end - start) * 1e3 for start, end in spans]
     return Found(
         "exportTimes",
         latency_us=median(compute),

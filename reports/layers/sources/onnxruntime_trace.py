@@ -6,6 +6,7 @@ import re
 from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from typing import Annotated, TypeAlias
 
 import msgspec
 
@@ -20,6 +21,9 @@ KERNEL = "_kernel_time"
 BODIES = ("Loop", "If", "Scan", "SequenceMap")
 
 
+Microseconds: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=1 << 53)]
+
+
 class _Arguments(msgspec.Struct):
     op_name: str = ""
     input_type_shape: list[dict[str, tuple[int, ...]]] = msgspec.field(default_factory=list)
@@ -29,8 +33,8 @@ class _Arguments(msgspec.Struct):
 class _Event(msgspec.Struct):
     name: str
     cat: str = ""
-    dur: int = 0
-    ts: int = 0
+    dur: Microseconds = 0
+    ts: Microseconds = 0
     tid: int = 0
     args: _Arguments = msgspec.field(default_factory=_Arguments)
 

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from common.errors import UserError
 from reports.layers.found import Found, Source, Time
 from reports.layers.sources._json import anything
+from reports.layers.sources._numbers import milliseconds
 from reports.layers.sources.export_times import median
 
 WHAT = "a dump of IProfiler times"
-LIST_KEYS = ("name", "layer", "layer_name", "layerName")
-MS_KEYS = ("ms", "time_ms", "timeMs", "time", "latency_ms")
 
 
 def parse(data: bytes) -> Found:
@@ -55,9 +54,9 @@ def _numbers(values: Any) -> list[float] | None:
     if not isinstance(values, list):
         return None
     found = [value[0] if isinstance(value, list) and value else value for value in values]
-    good: Iterable[float] = (value for value in found if isinstance(value, int | float) and not isinstance(value, bool) and value >= 0)
-    numbers = [float(value) for value in good]
-    return numbers if len(numbers) == len(found) else None
+    if any(isinstance(value, bool) or not isinstance(value, int | float) for value in found):
+        return None
+    return [milliseconds(value) for value in found]
 
 
 profiler_dump = Source(re.compile(rb'^\s*\{\s*"(?:[^"\\]|\\.){0,20000}"\s*:\s*\[\s*(?:\[\s*)?-?[\d.]'), parse)

@@ -7,6 +7,7 @@ from collections import defaultdict
 
 from common.errors import UserError
 from reports.layers.found import Found, Source
+from reports.layers.sources._numbers import milliseconds
 from reports.layers.sources.profiler_dump import times
 
 US = re.compile(r"^Timing:\s*([\d.]+(?:e[-+]?\d+)?)us -> (.+)$")
@@ -26,21 +27,14 @@ def parse(data: bytes) -> Found:
         if blocks:
             continue
         if us := US.match(line):
-            samples[us[2].strip()].append(_number(us[1]) / 1e3)
+            samples[us[2].strip()].append(milliseconds(us[1]) / 1e3)
         elif (ms := MS.match(line)) and not line.startswith("["):
-            samples[ms[1].strip()].append(_number(ms[2]))
+            samples[ms[1].strip()].append(milliseconds(ms[2]))
     if not samples:
         raise UserError("holds no layer times: print them from IProfiler.report_layer_time, or use trtexec --dumpProfile")
     found = times(samples)
     notes = ("the log holds several blocks of times; only the first was read",) if blocks else ()
     return Found("IProfiler log", found.times, runs=found.runs, notes=notes)
-
-
-def _number(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        return 0.0
 
 
 profiler_text = Source(re.compile(rb"(?m)^Timing:\s*[\d.e+-]+us -> |^[^\[\n][^\n]{0,4000}: [\d.e+-]+\s?ms\r?$"), parse, text=True)

@@ -8,6 +8,7 @@ from typing import Any
 from common.errors import UserError
 from reports.layers.found import Found, Source
 from reports.layers.sources._json import anything
+from reports.layers.sources._numbers import milliseconds
 
 WHAT = "TREx's metadata"
 MEDIAN = 3
@@ -28,7 +29,7 @@ def parse(data: bytes) -> Found:
 
 def _median(values: Any) -> float | None:
     if isinstance(values, list) and len(values) > MEDIAN and isinstance(values[MEDIAN], int | float):
-        return float(values[MEDIAN]) * 1e3
+        return milliseconds(values[MEDIAN]) * 1e3
     return None
 
 

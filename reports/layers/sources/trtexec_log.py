@@ -9,6 +9,7 @@ import msgspec
 
 from common.errors import UserError
 from reports.layers.found import Found, Source, Time
+from reports.layers.sources._numbers import MOST_RUNS, milliseconds
 from reports.layers.sources.inspector_text import described
 
 STAMP = re.compile(r"^\[\d\d/\d\d/\d{4}-\d\d:\d\d:\d\d\] \[([VIWEF])\] ?")
@@ -68,7 +69,7 @@ def read(lines: Sequence[str]) -> _Log:
         if verdict := VERDICT.match(text):
             log.verdict, log.version = verdict[1], version(verdict[2] or "") or log.version
         elif profile := PROFILE.match(text):
-            _table(log, int(profile[1][:15]), rows)
+            _table(log, min(int(profile[1][:15]), MOST_RUNS), rows)
         elif stamp and stamp[1] == "E" and not log.error:
             log.error = text
         elif "auxiliary streams" in text and "may not be accurate" in text:
@@ -76,9 +77,9 @@ def read(lines: Sequence[str]) -> _Log:
         elif text in ("Host Latency", "Enqueue Time", "GPU Compute"):
             block = text
         elif old := OLD_METRIC.match(text):
-            log.summary.setdefault(block, {})[old[1]] = _number(old[2])
+            log.summary.setdefault(block, {})[old[1]] = milliseconds(old[2])
         elif " = " in text and (label := text.partition(": ")[0]) in SUMMARY:
-            log.summary[label] = {key: _number(value) for key, value in METRIC.findall(text)}
+            log.summary[label] = {key: milliseconds(value) for key, value in METRIC.findall(text)}
     return log
 
 
@@ -122,7 +123,7 @@ def _row(text: str, columns: int, layer_last: bool) -> tuple[str, list[float]] |
         numbers, name = parts[1:], parts[0]
     if name is None or len(numbers) != columns or not all(NUMBER.match(number) for number in numbers):
         return None
-    return name, [_number(number.rstrip("%")) for number in numbers]
+    return name, [milliseconds(number.rstrip("%")) for number in numbers]
 
 
 def version(digits: str) -> str:
@@ -154,14 +155,6 @@ def _nothing(log: _Log) -> str:
     if log.verdict == "PASSED":
         return f"{which} measured nothing here: run it with --dumpProfile --separateProfileRun and without --skipInference"
     return f"the log of {which} ends before anything was measured: run it again to its end with --dumpProfile"
-
-
-def _number(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        return 0.0
-    return value if value - value == 0 else 0.0
 
 
 trtexec_log = Source(

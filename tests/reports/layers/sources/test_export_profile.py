@@ -82,3 +82,9 @@ BROKEN = {
 def test_a_damaged_one_is_refused_with_the_remedy(text: str) -> None:
     with pytest.raises(UserError, match=r"^(is cut off|is not trtexec's|holds no layer).+: (export it again|run trtexec .+)$"):
         parse(text.encode())
+
+
+@pytest.mark.parametrize("number", ["-1", "1e300", "1e999", "1e-320", str(10**400)])
+def test_an_absurd_number_is_no_time_and_no_crash(number: str) -> None:
+    text = profile().replace('"timeMs" : 1.25', f'"timeMs" : {number}').replace('"count" : 10', f'"count" : {number}')
+    assert len(parse(text.encode()).times) == 3
