@@ -259,7 +259,8 @@ def test_a_narrow_window_is_not_scrolled_sideways(show: Show) -> None:
 def own_pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """The page of one profile and of a diff, hostile text in every name, 90 layers."""
     named = [
-        msgspec.structs.replace(one, name=f"{HOSTILE}/{one.name}", type=HOSTILE, module=f"m.{n % 30}") for n, one in enumerate(layers(90))
+        msgspec.structs.replace(one, name=f"{HOSTILE}/{one.name}", type=HOSTILE, module=f"<b>m</b> {n % 3}")
+        for n, one in enumerate(layers(90))
     ]
     shorter = [msgspec.structs.replace(one, mean_us=(one.mean_us or 0) / 2) for one in named[:-20]]
     before, after = (Profile(HOSTILE, tuple(side), ((HOSTILE, HOSTILE),), 10, 1.0, notes=(HOSTILE,)) for side in (named, shorter))
@@ -290,9 +291,11 @@ def test_pointing_shows_all_fields_and_search_and_sort_need_no_mouse(show: Show,
     page = opened.page
     page.locator("#where .scatterlayer .point").first.hover(force=True)
     assert "rank 1 of 90" in (page.locator("#where .hoverlayer").nth(1).text_content() or "")
+    assert "<b>bold</b>" in (page.locator("#where .hoverlayer").nth(1).text_content() or "")
     page.locator("#layers .bars .point").first.hover(force=True)
     assert "rank 1 of 90" in (page.locator("#layers .hoverlayer").first.text_content() or "")
     page.locator("#where .treemaplayer .slice").last.hover(force=True)
+    assert any(text.startswith("<b>m</b>") for text in page.locator("#where .treemaplayer text").all_text_contents())
     assert "with all that take longer" in (page.locator("#where .hoverlayer").last.text_content() or "")
     assert "rank 1 of 90" in (page.locator("#layers tbody td").nth(1).get_attribute("title") or "")
     search = opened.page.locator("#layers").get_by_label("search")
