@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 from itertools import count
 from math import prod
@@ -32,6 +33,9 @@ BITS = {"FP64": 64, "INT64": 64, "FP32": 32, "TF32": 32, "INT32": 32, "FP16": 16
 VECTORS = {"two": 2, "three": 3, "four": 4, "eight": 8, "sixteen": 16, "thirty-two": 32}
 
 
+MULTIPLE = re.compile(r"channel % (\d{1,3}) == 0", re.IGNORECASE)
+
+
 class Layout(msgspec.Struct, frozen=True, gc=False):
     """`precision` is "" and `bits` 0 where the words name none; channels are padded to a multiple of `vector`."""
 
@@ -48,9 +52,8 @@ def layout(words: str) -> Layout:
     vector = 1
     if "wide" in lower:
         vector = VECTORS.get(lower[max(lower.index("wide") - 1, 0)], 1)
-    elif "%" in lower and lower[-1] == "0":
-        after = lower[lower.index("%") + 1]
-        vector = int(after) if after.isdecimal() and len(after) < 4 else 1
+    elif multiple := MULTIPLE.search(words):
+        vector = int(multiple[1])
     return Layout(precision, BITS.get(precision, 8) if precision else 0, vector or 1)
 
 

@@ -14,6 +14,7 @@ from onnx import TensorProto, helper
 from common.errors import UserError
 from reports.layers.layer import Layer
 from reports.layers.onnxruntime import layers
+from reports.layers.read import read as read_file
 from tests.variants.graphs import body, model, node, value
 
 CORPUS = Path(__file__).parents[4] / "shared" / "corpus" / "local__generated"
@@ -192,3 +193,18 @@ def test_recorded_profiles_are_counted_once_and_add_up(name: str) -> None:
     assert sum(layer.mean_us or 0 for layer in found) <= np.mean(runs)
     operators = Counter(layer.type for layer in found)
     assert (operators == {"Loop": 1}) == (name == "loop")
+
+
+def test_a_trace_that_is_read_as_a_file_leaves_out_its_first_run(tmp_path: Path) -> None:
+    (tmp_path / "t.json").write_bytes(trace(kernel("a", 1, 80), run(0, 90), kernel("a", 101, 10), run(100, 30)))
+    found = read_file([tmp_path / "t.json"])
+    assert (found.layers[0].mean_us, found.latency_us, found.runs) == (10, 30, 1)
+    assert found.notes == ("the first run of the trace is left out as its warm-up",)
+
+
+def test_a_convolution_and_a_product_have_bytes_and_operations() -> None:
+    shapes = {"input_type_shape": [{"float": [1, 8, 4, 4]}, {"float": [16, 4, 3, 3]}], "output_type_shape": [{"float": [1, 16, 4, 4]}]}
+    event = kernel("c", 1, 10, "Conv")
+    event["args"] |= shapes
+    found = read(event, run(0, 50))["c"]
+    assert (found.operations, found.bytes_read, found.bytes_written) == (2 * 256 * 4 * 9, (128 + 576) * 4, 256 * 4)
