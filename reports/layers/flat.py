@@ -19,6 +19,7 @@ def row(layer: Layer) -> dict[str, Value]:
         "rank": layer.rank,
         "name": layer.name,
         "type": layer.type,
+        "subtype": layer.subtype,
         "group": layer.group,
         "module": layer.module,
         "mean_us": layer.mean_us,

@@ -52,7 +52,7 @@ def lines(layer: Layer, total: int) -> tuple[str, ...]:
     """All fields that the layer has, a line each."""
     found = [
         *wrapped(layer.name),
-        " · ".join(word for word in (layer.type, layer.group, layer.module) if word),
+        " · ".join(word for word in (layer.type, layer.subtype, layer.group, layer.module) if word),
         f"rank {layer.rank:,} of {total:,}" + (f", runs as number {layer.position + 1:,}" if layer.position else ""),
     ]
     if layer.mean_us is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -13,6 +14,7 @@ from reports.layers.align import align
 from reports.layers.diff import NAMED, Diff, GroupChange, Movement, Step, diff, group_steps, waterfall
 from reports.layers.layer import GROUPS, Layer
 from reports.layers.profile import Profile
+from reports.layers.read import read
 
 
 def layer(name: str, us: float | None = 10.0, nodes: str = "", type: str = "Conv", group: str = "other", position: int = 0) -> Layer:
@@ -161,3 +163,19 @@ def test_whatever_the_layers_all_are_accounted_for_once_and_every_sum_is_exact(b
     assert len(found.waterfall) <= NAMED + 1
     total, both = (math.fsum(one.mean_us or 0 for one in side) for side in (after, [*before, *after]))
     assert found.after_us == pytest.approx(total, rel=0, abs=1e-4 + 1e-13 * both)
+
+
+CORPUS = Path(__file__).parents[4] / "shared" / "corpus"
+
+
+@pytest.mark.skipif(not CORPUS.is_dir(), reason="the corpus of real files is not beside this checkout")
+def test_real_engines_of_one_model_pair_by_name_and_add_up() -> None:
+    folder = CORPUS / "NVIDIA__TensorRT"
+    names = [f"pytorch__resnet__A100__{name}.onnx.engine.profile.json" for name in ("fp32__resnet", "fp16__resnet")]
+    found = diff(*(read([folder / name]) for name in names))
+    convolutions = [m for m in found.movements if m.group == "convolution"]
+    assert {m.how for m in convolutions} == {"name"}
+    assert len(convolutions) == 20
+    assert found.before_us + sum(m.change_us for m in found.movements) == found.after_us
+    assert found.before_us == pytest.approx(found.before.sum_us)
+    assert any("faster" in note for note in found.notes)
