@@ -25,7 +25,7 @@ FORMATS = {
     "Unknown format": ("", 0, 1),
     "": ("", 0, 1),
 }
-PRODUCTS = {
+PRODUCTS: dict[str, tuple[list[tuple[int, ...]], tuple[int, ...], int | None]] = {
     "a weight": ([(8, 65, 128), (128, 384)], (8, 65, 384), 2 * 8 * 65 * 128 * 384),
     "two activations": ([(2, 4, 65, 32), (2, 4, 32, 65)], (2, 4, 65, 65), 2 * 2 * 4 * 65 * 32 * 65),
     "a transposed weight": ([(8, 128), (10, 128)], (8, 10), 2 * 8 * 128 * 10),
