@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -16,17 +16,36 @@ if TYPE_CHECKING:
 Array: TypeAlias = npt.NDArray[Any]
 Tensors: TypeAlias = Mapping[str, Array]
 Split: TypeAlias = Literal["calibration", "test"]
+Sizes: TypeAlias = Mapping[str, int]
+"""One setting of the dynamic dimensions by name, such as {"batch": 2, "sequence": 40}."""
+
+BATCH = "batch"
+"""The dynamic dimension on axis 0 of every input and output."""
+
+
+class Model:
+    """What a file of variants/models declares: a `Variant`, or a `Family` of them."""
+
+    __slots__ = ()
 
 
 @dataclass(frozen=True, slots=True)
-class Variant:
+class Variant(Model):
     """A model of the matrix, with real inputs and its own task metric.
 
     `module()` returns the PyTorch FP32 reference in evaluation mode, weights loaded; it takes the inputs in
     order. `inputs(split)` gives named arrays [n, ...] whose first axis is the batch. `agreement(outputs,
     reference)` is the share (0..1) of inputs on which both decide alike; `score(outputs)` is the task metric on
-    the test split, higher is better, in the unit that `metric` names. `files` are what the weights and the
-    network come from: their content is part of every artefact's identity.
+    the test split, higher is better, in the unit that `metric` names; None where nothing is labelled (seeded
+    weights): then `metric` names the agreement. `files` are what the weights and the network come from: their
+    content is part of every artefact's identity, as are the versions of `distributions`.
+
+    `axes` names the dynamic dimensions beyond the batch, by input or output: {"input_ids": {1: "sequence"}};
+    `ranges` holds (min, best, max) of each by its name. `check_shapes` are the settings, at least three where
+    anything is dynamic, on which every export is compared with PyTorch; `at(sizes)` makes inputs of such a
+    setting, where cutting and repeating the test inputs would not do (lengths, masks). `only_batch` is for a
+    model that takes no other batch; with `dynamic` False every dimension is fixed, at the case's batch and the
+    best of each range. `unavailable()` says what is missing to make the model, with the command that mends it.
     """
 
     module: Callable[[], torch.nn.Module]
@@ -34,9 +53,29 @@ class Variant:
     outputs: tuple[str, ...]
     metric: str
     agreement: Callable[[Tensors, Tensors], float]
-    score: Callable[[Tensors], float]
+    score: Callable[[Tensors], float] | None
     files: tuple[Path, ...]
     opset: int = 13
+    axes: Mapping[str, Mapping[int, str]] = field(default_factory=dict)
+    ranges: Mapping[str, tuple[int, int, int]] = field(default_factory=dict)
+    check_shapes: tuple[Sizes, ...] = ({BATCH: 1}, {BATCH: 2}, {BATCH: 5})
+    at: Callable[[Sizes], Tensors] | None = None
+    only_batch: int | None = None
+    dynamic: bool = True
+    distributions: tuple[str, ...] = ()
+    unavailable: Callable[[], str | None] = lambda: None
+    restore: Callable[[Path], torch.nn.Module] | None = None
+    """The module with the weights of a checkpoint folder, where that is not simply a state dict for `module()`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Family(Model):
+    """One model in several sizes, the first the default; written `vit` or `vit:base`.
+
+    A size is made when it is asked for; making one imports no torch and reads no weights.
+    """
+
+    sizes: Mapping[str, Callable[[], Variant]]
 
 
 def top1_agreement(outputs: Tensors, reference: Tensors) -> float:
