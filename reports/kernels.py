@@ -44,7 +44,7 @@ class Provenance:
 
     @property
     def label(self) -> str:
-        """E.g. `NVIDIA H200, 2026-11-21, commit 74b320185e94`."""
+        """E.g. `NVIDIA H200, 2026-11-21, commit f1ec28421cef`."""
         return f"{self.gpu}, {self.utc[:10]}, commit {self.commit}"
 
 
