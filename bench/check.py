@@ -39,8 +39,8 @@ def accuracy(actual: Tensors, variant: Variant, reference: Tensors) -> Accuracy:
         outputs=errors,
         agreement=variant.agreement(actual, reference),
         metric=variant.metric,
-        score=variant.score(actual),
-        reference_score=variant.score(reference),
+        score=variant.score(actual) if variant.score else None,
+        reference_score=variant.score(reference) if variant.score else None,
     )
 
 

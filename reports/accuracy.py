@@ -41,19 +41,27 @@ class OutputError(msgspec.Struct, frozen=True):
 
 
 class Accuracy(msgspec.Struct, frozen=True):
-    """A case's accuracy over the whole test split: `agreement` is the share of inputs with the reference's decision (top-1)."""
+    """A case's accuracy over the whole test split: `agreement` is the share of inputs with the reference's decision.
+
+    `score` and `reference_score` are the task metric, None where nothing is labelled: then `metric` names the agreement.
+    """
 
     inputs: int
     outputs: tuple[OutputError, ...]
     agreement: float
     metric: str
-    score: float
-    reference_score: float
+    score: float | None
+    reference_score: float | None
 
     @property
-    def delta(self) -> float:
-        """The task metric's change; negative is worse."""
-        return self.score - self.reference_score
+    def delta(self) -> float | None:
+        """The task metric's change; negative is worse. None where there is no task metric."""
+        return None if self.score is None or self.reference_score is None else self.score - self.reference_score
+
+    @property
+    def change(self) -> str:
+        """What a report says of the metric: its change, or the agreement where there is no task metric."""
+        return f"{self.metric} {self.agreement:.2%}" if self.delta is None else f"{self.metric} changed by {self.delta:+.4f}"
 
     @property
     def worst_snr_db(self) -> float:
@@ -80,7 +88,7 @@ class Tolerance(msgspec.Struct, frozen=True):
             return f"signal-to-noise {snr:.1f} dB is under the {self.min_snr_db:g} dB allowed ({self.why})"
         if not accuracy.agreement >= self.min_agreement:
             return f"agreement with the reference {accuracy.agreement:.2%} is under the {self.min_agreement:.2%} allowed ({self.why})"
-        if not -accuracy.delta <= self.max_drop:
+        if accuracy.delta is not None and not -accuracy.delta <= self.max_drop:
             return f"{accuracy.metric} fell by {-accuracy.delta:.4f}, more than the {self.max_drop:g} allowed ({self.why})"
         return None
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from reports.accuracy import MAX_SNR_DB
+from reports.accuracy import MAX_SNR_DB, Accuracy
 from reports.blocks import MISSING, Bar, Cell, Tone
 from reports.record import Built, Failed, Inaccurate, Measured, Outcome, Rejected, Unsupported
 from reports.statistics import Estimate
@@ -70,6 +70,14 @@ def number(value: float | None, digits: int = 2, hint: str = "") -> Cell:
 def scientific(value: float | None) -> Cell:
     """Three significant digits, as errors spanning decades need."""
     return MISSING if value is None else Cell(f"{value:.2e}" if value else "0", value)
+
+
+def score_cells(accuracy: Accuracy) -> tuple[Cell, Cell]:
+    """The task metric and its change against the reference; missing where nothing is labelled."""
+    if accuracy.score is None or accuracy.reference_score is None or accuracy.delta is None:
+        return MISSING, MISSING
+    hint = f"{accuracy.metric}, reference {accuracy.reference_score:.4f}"
+    return Cell(f"{accuracy.score:.4f}", accuracy.score, hint=hint), Cell(f"{accuracy.delta:+.4f}", accuracy.delta, hint=accuracy.metric)
 
 
 def microseconds(value: float) -> str:

@@ -6,7 +6,7 @@ from reports.accuracy import Accuracy, OutputError, Spread
 from reports.blocks import MISSING, Block, Cell, Column, Prose, Table
 from reports.run import Entry, Run
 from reports.section import Section
-from reports.wording import badge, decibel, number, scientific
+from reports.wording import badge, decibel, number, scientific, score_cells
 
 _SPREAD = ("mean", "median", "p99", "max")
 
@@ -45,8 +45,7 @@ def _row(entry: Entry, accuracy: Accuracy, output: OutputError) -> tuple[Cell, .
         Cell(decibel(output.snr_db), output.snr_db),
         bad,
         number(accuracy.agreement * 100, 2),
-        Cell(f"{accuracy.score:.4f}", accuracy.score, hint=f"{accuracy.metric}, reference {accuracy.reference_score:.4f}"),
-        Cell(f"{accuracy.delta:+.4f}", accuracy.delta),
+        *score_cells(accuracy),
     )
 
 
@@ -61,11 +60,14 @@ def _blocks(run: Run) -> tuple[Block, ...]:
     if not shown:
         return ()
     checked = {entry.case.variant: a for entry in run.entries if (a := entry.record.accuracy)}
-    metrics = "; ".join(
-        f"{variant}: score is {a.metric}, {a.reference_score:.4f} for the reference, over {a.inputs:,} inputs"
-        for variant, a in checked.items()
-    )
+    metrics = "; ".join(f"{variant}: {_metric(a)}, over {a.inputs:,} inputs" for variant, a in checked.items())
     return Prose(f"{metrics}."), Table(COLUMNS, shown, search=True, frozen=1)
+
+
+def _metric(accuracy: Accuracy) -> str:
+    if accuracy.reference_score is None:
+        return f"agreement is {accuracy.metric} (nothing is labelled, so there is no score)"
+    return f"score is {accuracy.metric}, {accuracy.reference_score:.4f} for the reference"
 
 
 accuracy = Section(90, "Accuracy", _blocks, "No case got as far as the comparison with the reference.")

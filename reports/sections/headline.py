@@ -90,7 +90,7 @@ def _fastest(run: Run) -> Tile:
         f"95 % interval {range_times(timing.speedup)}, median {microseconds(timing.median_us.value)} µs",
     ]
     if accuracy:
-        lines.append(f"SNR {decibel(accuracy.worst_snr_db)} dB, {accuracy.metric} changed by {accuracy.delta:+.4f}")
+        lines.append(f"SNR {decibel(accuracy.worst_snr_db)} dB, {accuracy.change}")
     return Tile("Fastest accurate case", _claim(run, entry).text, "\n".join(lines), "good")
 
 

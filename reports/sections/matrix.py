@@ -17,6 +17,7 @@ from reports.wording import (
     number,
     range_times,
     range_us,
+    score_cells,
     shorten,
     times,
 )
@@ -86,8 +87,7 @@ def _accuracy(entry: Entry) -> tuple[Cell, ...]:
     return (
         Cell(decibel(accuracy.worst_snr_db), accuracy.worst_snr_db),
         number(accuracy.agreement * 100, 2),
-        Cell(f"{accuracy.score:.4f}", accuracy.score, hint=accuracy.metric),
-        Cell(f"{accuracy.delta:+.4f}", accuracy.delta, hint=accuracy.metric),
+        *score_cells(accuracy),
     )
 
 

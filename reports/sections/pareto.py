@@ -21,14 +21,15 @@ LOG_FROM = 4.0
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """One accurate case: microseconds a batch or an input, SNR in dB, the task metric's change."""
+    """One accurate case: microseconds a batch or an input, SNR in dB, the task metric's change or, without one, the agreement."""
 
     name: str
     precision: str
     latency_us: Estimate
     snr_db: float
-    delta: float
-    metric: str
+    quality: float
+    axis: str
+    said: str
 
 
 def points(entries: Sequence[Entry], per_input: bool) -> tuple[Point, ...]:
@@ -40,8 +41,11 @@ def points(entries: Sequence[Entry], per_input: bool) -> tuple[Point, ...]:
             continue
         share, whole = entry.case.batch if per_input else 1, timing.median_us
         latency = Estimate(whole.value / share, whole.low / share, whole.high / share)
-        snr_db, metric = accuracy.worst_snr_db, accuracy.metric
-        found.append(Point(entry.case.id, entry.case.precision, latency, snr_db, accuracy.delta, metric))
+        delta = accuracy.delta
+        quality, axis = (accuracy.agreement, accuracy.metric) if delta is None else (delta, f"change of {accuracy.metric}")
+        snr = decibel(accuracy.worst_snr_db)
+        said = f"SNR {snr}{'' if snr == 'equal' else ' dB'}, {accuracy.change}"
+        found.append(Point(entry.case.id, entry.case.precision, latency, accuracy.worst_snr_db, quality, axis, said))
     return tuple(found)
 
 
@@ -96,9 +100,9 @@ def _option(run: Run, names: tuple[str, ...], found: tuple[Point, ...], x_title:
     if not found:
         return []
     heights = [min(point.snr_db, HIGHEST_DB) for point in found]
-    traces = _panel(run, found, heights, 0) + _panel(run, found, [point.delta for point in found], 1)
+    traces = _panel(run, found, heights, 0) + _panel(run, found, [point.quality for point in found], 1)
     snr = Axis("signal-to-noise against the reference, dB", ticks=_snr_ticks(found))
-    metric = Axis(f"change of {found[0].metric}")
+    metric = Axis(found[0].axis)
     medians = [point.latency_us.value for point in found]
     chart = Chart("", traces, Axis(x_title, log=max(medians) > LOG_FROM * min(medians)), (snr, metric))
     return [Option(names, (chart,))]
@@ -138,11 +142,10 @@ def _cloud(precision: str, chosen: list[tuple[Point, float]], colour: int, panel
 
 
 def _hover(point: Point) -> tuple[str, ...]:
-    snr = decibel(point.snr_db)
     return (
         point.name,
         f"{microseconds(point.latency_us.value)} µs ({range_us(point.latency_us)})",
-        f"SNR {snr}{'' if snr == 'equal' else ' dB'}, {point.metric} {point.delta:+.4f}",
+        point.said,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import msgspec
 import numpy as np
 
 from reports.accuracy import Accuracy, OutputError, Spread
@@ -73,6 +74,11 @@ def accuracy(snr_db: float = 60.0, delta: float = 0.0, agreement: float = 1.0) -
     error = Spread(1e-3, 8e-4, 4e-3, 9e-3)
     output = OutputError("logits", 3600, 0, error, error, 1 - 1e-6, snr_db)
     return Accuracy(360, (output,), agreement, "top-1", 0.98 + delta, 0.98)
+
+
+def unlabelled(agreement: float = 0.995, snr_db: float = 60.0) -> Accuracy:
+    """Of a model with seeded weights: nothing to score."""
+    return msgspec.structs.replace(accuracy(snr_db, agreement=agreement), metric="top-5 agreement", score=None, reference_score=None)
 
 
 def step(name: str, rewrites: int = 3, before: int = 500, after: int = 450) -> Step:

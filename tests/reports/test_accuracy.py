@@ -150,3 +150,10 @@ def test_the_worst_of_several_outputs_decides() -> None:
     both = Accuracy(2, (good, bad), 1.0, "top-1", 0.98, 0.98)
     assert both.worst_snr_db == bad.snr_db
     assert LOOSE.violation(both) is not None
+
+
+def test_a_model_without_labels_is_held_to_noise_and_agreement_alone() -> None:
+    seeded = msgspec.structs.replace(accuracy(), score=None, reference_score=None)
+    assert LOOSE.violation(seeded) is None
+    assert "agreement" in (LOOSE.violation(msgspec.structs.replace(seeded, agreement=0.5)) or "")
+    assert msgspec.json.decode(msgspec.json.encode(seeded), type=Accuracy) == seeded

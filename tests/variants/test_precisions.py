@@ -15,7 +15,7 @@ from onnx import TensorProto, numpy_helper
 from common.discover import discover
 from reports.accuracy import Accuracy, Tolerance, output_error
 from tests.variants.graphs import Norm, affine, copy, feeds, model, node, run
-from variants.models.vit_digits import vit_digits
+from variants.models.vit_digits import score, vit_digits
 from variants.passes.fuse_layernorm import fuse_layernorm
 from variants.precision import Precision, carries
 from variants.variant import Array
@@ -58,8 +58,8 @@ def test_the_test_images_are_within_the_declared_tolerance(name: str, converted:
         outputs=(output_error("logits", actual["logits"], vit_reference["logits"]),),
         agreement=vit_digits.agreement(actual, vit_reference),
         metric=vit_digits.metric,
-        score=vit_digits.score(actual),
-        reference_score=vit_digits.score(vit_reference),
+        score=score(actual),
+        reference_score=score(vit_reference),
     )
     p = PRECISIONS[name].value
     assert Tolerance(p.min_snr_db, p.min_agreement, p.max_drop, p.why).violation(accuracy) is None

@@ -7,7 +7,7 @@ import msgspec
 from reports.accuracy import OutputError
 from reports.record import Failed, Inaccurate, Record
 from reports.sections.accuracy import COLUMNS, rows
-from tests.reports.builders import accuracy, case, entry, record
+from tests.reports.builders import accuracy, case, entry, record, unlabelled
 
 
 def shown(of: Record) -> list[dict[str, str]]:
@@ -35,3 +35,8 @@ def test_outputs_that_are_not_finite_have_no_errors_but_are_counted() -> None:
 
 def test_a_case_that_was_never_checked_has_no_row() -> None:
     assert shown(record(case(), Failed("build", "no"))) == []
+
+
+def test_a_model_without_labels_has_an_agreement_and_no_score() -> None:
+    (row,) = shown(msgspec.structs.replace(record(case(), Inaccurate("9 dB")), accuracy=unlabelled(0.97)))
+    assert (row["agreement"], row["score"], row["change"]) == ("97.00", "–", "–")

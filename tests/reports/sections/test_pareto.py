@@ -8,7 +8,7 @@ import pytest
 from reports.blocks import Chart, Chooser
 from reports.record import Inaccurate, Record
 from reports.sections.pareto import HIGHEST_DB, frontier, pareto, points
-from tests.reports.builders import accuracy, case, record, run, timed
+from tests.reports.builders import accuracy, case, record, run, timed, unlabelled
 
 
 def with_snr(of: Record, snr_db: float) -> Record:
@@ -67,3 +67,9 @@ def test_with_several_batches_there_is_a_picture_of_all_per_input() -> None:
     blocks = pareto.blocks(run(timed(case(), 1000.0), timed(case(batch=8), 4000.0)))
     chooser = next(block for block in blocks if isinstance(block, Chooser))
     assert [option.names[2] for option in chooser.options] == ["batch 1", "batch 8", "all, per input"]
+
+
+def test_without_labels_the_agreement_stands_in_the_place_of_the_score() -> None:
+    seeded = msgspec.structs.replace(timed(case(), 1000.0), accuracy=unlabelled(0.97))
+    assert points(run(seeded).entries, per_input=False)[0].quality == 0.97
+    assert chart(seeded).y[1].title == "top-5 agreement"

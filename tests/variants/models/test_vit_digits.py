@@ -16,7 +16,7 @@ from variants.variant import Array, top1_agreement
 
 
 def test_the_committed_weights_classify_at_least_97_percent_of_the_test_images(vit_reference: dict[str, Array]) -> None:
-    assert vit_digits.score(vit_reference) >= 0.97
+    assert model.score(vit_reference) >= 0.97
 
 
 def test_the_network_has_at_least_six_blocks_of_width_128_and_at_most_three_megabytes() -> None:
@@ -42,9 +42,9 @@ def test_the_inputs_are_training_images_to_calibrate_on_and_all_test_images() ->
 def test_the_score_is_the_share_of_right_answers() -> None:
     labels = digits.load()["test"].labels
     logits = np.eye(10, dtype=np.float32)[labels]
-    assert vit_digits.score({"logits": logits}) == 1
+    assert model.score({"logits": logits}) == 1
     logits[:36] = np.roll(logits[:36], 1, axis=1)
-    assert vit_digits.score({"logits": logits}) == pytest.approx(0.9)
+    assert model.score({"logits": logits}) == pytest.approx(0.9)
 
 
 def test_agreement_is_the_share_of_like_decisions() -> None:
