@@ -21,7 +21,7 @@ bench: $(READY) ## run the benchmark matrix and print the path of its HTML repor
 	if [ $$status -le 1 ]; then echo; echo "report: $$(cd $(RESULTS)/latest && pwd -P)/report.html"; fi; exit $$status
 
 test: $(READY) browser compiler check ## lint, types, layering and all tests
-	@$(RUN) pytest $(TEST)
+	@$(RUN) pytest -n auto --maxprocesses 8 $(TEST)
 
 check: $(READY) ## lint, types and layering alone
 	@$(RUN) ruff check . && $(RUN) ruff format --check .

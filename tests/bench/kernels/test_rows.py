@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 import bench.test_kernels as rows
 from bench.kernels.measurement import Timed, Timing
-from bench.replay import REPLAY
 
+ROOT = Path(__file__).parents[3]
 TIMED = Timed(
     "swish",
     "fp16-8",
@@ -30,12 +35,37 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rows, "_environment", lambda: {"gpu": "none"})
 
 
+INSIDE = """
+import pytest
+import bench.test_kernels as rows
+from bench.replay import REPLAY
+from tests.bench.kernels.test_rows import TIMED
+
 @pytest.mark.benchmark(timer=REPLAY)
-@pytest.mark.usefixtures("measured")
-def test_a_version_becomes_a_row_of_its_own_samples(benchmark: Any) -> None:
+def test_one(benchmark, monkeypatch):
+    monkeypatch.setattr(rows, "_timed", lambda _: TIMED)
+    monkeypatch.setattr(rows, "_environment", lambda: {"gpu": "none"})
     rows.test_kernel("swish-fp16-8", "v1", benchmark)
-    assert sorted(benchmark.stats.stats.data) == pytest.approx([3e-6, 4e-6, 5e-6])
-    assert benchmark.extra_info["over_copy"] == 2.0
+"""
+
+
+def test_a_version_becomes_a_row_of_its_own_samples(tmp_path: Path) -> None:
+    (tmp_path / "test_inside.py").write_text(INSIDE)
+    # A run of its own: beside other workers pytest-benchmark measures nothing.
+    own = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", str(tmp_path), "-c", os.devnull]
+    done = subprocess.run(
+        [*command, "--benchmark-json", str(tmp_path / "saved.json"), str(tmp_path)],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env=own | {"PYTHONPATH": str(ROOT)},
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    (row,) = json.loads((tmp_path / "saved.json").read_text())["benchmarks"]
+    assert sorted(row["stats"]["data"]) == pytest.approx([3e-6, 4e-6, 5e-6])
+    assert row["extra_info"]["over_copy"] == 2.0
 
 
 @pytest.mark.filterwarnings("ignore:Benchmark fixture was not used at all")
