@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
@@ -15,6 +15,7 @@ import onnx
 import variants
 from bench.backend import Backend, BuildInfo, BuildOptions
 from bench.cache import Artefact, Cache, file_digest, library, sources
+from bench.export_check import refuse_difference
 from bench.graph_size import graph_size
 from bench.passes import find, kernels
 from bench.phases import Phases
@@ -23,7 +24,9 @@ from common.errors import UserError
 from reports.case import Case
 from reports.record import GraphSize, Step
 from variants.calibration import Ranges
+from variants.checkpoint import replaced
 from variants.export import export, reference
+from variants.find import find as find_variant
 from variants.graph_pass import GraphPass
 from variants.precision import Precision, carries
 from variants.variant import Array, Variant
@@ -39,6 +42,7 @@ class StepInfo(msgspec.Struct, frozen=True):
     before: GraphSize
     after: GraphSize
     rewrites: int = 0
+    parameters: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +59,16 @@ class Artefacts:
     """Every method enters its phases and answers from the cache where it can."""
 
     cache: Cache
+    checkpoints: Mapping[str, Path] = field(default_factory=dict)
+
+    def variant(self, name: str) -> Declared[Variant]:
+        """The variant of a case, with the weights that the user gave for it."""
+        return replaced(find_variant(name), self.checkpoints)
 
     def transformed(self, case: Case, phases: Phases) -> Transformed:
         """Export, each pass in order, then the precision."""
-        variant = discover("variants.models", Variant)[case.variant]
-        graph = self._stage(phases, "export", self._model_key(variant), lambda file: _export(variant.value, file))
+        variant = self.variant(case.variant)
+        graph = self._export(variant, case.batch, phases)
         steps, digests = [], [("export", graph.sha256)]
         for name in case.passes:
             declared = find(name)
@@ -89,7 +98,7 @@ class Artefacts:
 
     def reference(self, case: Case, phases: Phases) -> dict[str, Array]:
         """The PyTorch FP32 outputs on the test split, by name."""
-        variant = discover("variants.models", Variant)[case.variant]
+        variant = self.variant(case.variant)
 
         def make(file: Path) -> int:
             outputs = reference(variant.value)
@@ -104,11 +113,27 @@ class Artefacts:
             return {name: arrays[name] for name in variant.value.outputs}
 
     def _model_key(self, variant: Declared[Variant]) -> list[str]:
+        value = variant.value
         try:
-            files = [file_digest(file) for file in variant.value.files]
+            files = [file_digest(file) for file in value.files]
         except OSError as error:
             raise UserError(f"{error.filename}: variant '{variant.name}' needs this file; restore it with git checkout") from error
-        return [variant.name, variant.digest, sources(VARIANTS), library("torch"), str(variant.value.opset), *files]
+        libraries = [library(name) for name in ("torch", *value.distributions)]
+        return [variant.name, variant.digest, sources(VARIANTS), *libraries, str(value.opset), *files]
+
+    def _export(self, variant: Declared[Variant], batch: int, phases: Phases) -> Artefact[StepInfo]:
+        """The export, checked against PyTorch when it is made; one for all batches unless every dimension is fixed."""
+        fixed = [] if variant.value.dynamic else [f"static, batch {batch}"]
+
+        def make(file: Path) -> StepInfo:
+            module = export(variant.value, file, batch)
+            refuse_difference(variant.value, module, file, batch)
+            model = onnx.load(file)
+            onnx.checker.check_model(str(file))
+            size = graph_size(model)
+            return StepInfo(size, size, parameters=sum(p.numel() for p in module.parameters()))
+
+        return self._stage(phases, "export", [*self._model_key(variant), *fixed], make)
 
     def _pass(self, declared: Declared[GraphPass], graph: Artefact[StepInfo], phases: Phases) -> Artefact[StepInfo]:
         key = [graph.sha256, declared.name, declared.digest, sources(VARIANTS), library(declared.value.distribution or "onnx")]
@@ -168,12 +193,6 @@ def _seen(artefact: Artefact[T], phases: Phases, name: str) -> Artefact[T]:
     if artefact.cached:
         phases.cached(name)
     return artefact
-
-
-def _export(variant: Variant, file: Path) -> StepInfo:
-    export(variant, file)
-    size = graph_size(onnx.load(file))
-    return StepInfo(size, size)
 
 
 def _save(model: onnx.ModelProto, file: Path, before: GraphSize, rewrites: int) -> StepInfo:

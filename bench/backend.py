@@ -30,14 +30,23 @@ class BuildInfo(msgspec.Struct, frozen=True):
 class BuildOptions:
     """How to build.
 
-    `shapes` are the (name, dimensions) of all inputs, batch included, that the plan is built for; `threads` are CPU
-    threads; `compute_capability` (such as "8.9") counts where no GPU says; `limit_s` seconds end a build.
+    `shapes` are the (name, dimensions) of all inputs, batch included, that the plan is built for and best at; `threads`
+    are CPU threads; `compute_capability` (such as "8.9") counts where no GPU says; `limit_s` seconds end a build;
+    `bounds` are the (name, smallest, largest) dimensions that it must take as well, where they are not those of `shapes`.
     """
 
     shapes: tuple[tuple[str, tuple[int, ...]], ...]
     threads: int
     compute_capability: str
     limit_s: float
+    bounds: tuple[tuple[str, tuple[int, ...], tuple[int, ...]], ...] = ()
+
+    @property
+    def profile(self) -> tuple[tuple[str, tuple[tuple[int, ...], ...]], ...]:
+        """An optimisation profile: (name, (smallest, best, largest)) of every input."""
+        known = {name: (low, high) for name, low, high in self.bounds}
+        spans = ((name, best, *known.get(name, (best, best))) for name, best in self.shapes)
+        return tuple((name, (low, best, high)) for name, best, low, high in spans)
 
 
 class Runner(Protocol):

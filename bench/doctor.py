@@ -15,7 +15,7 @@ from plugins.tensorrt import bindings
 from variants.graph_pass import GraphPass
 from variants.plugin_pass import PluginPass
 from variants.precision import Precision
-from variants.variant import Variant
+from variants.variant import Model
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
@@ -49,7 +49,7 @@ def examine() -> Iterator[Finding]:
     counts = ", ".join(
         f"{len(discover(package, kind))} {what}"
         for package, kind, what in (
-            ("variants.models", Variant, "models"),
+            ("variants.models", Model, "models"),
             ("variants.passes", GraphPass, "passes"),
             ("variants.precisions", Precision, "precisions"),
         )

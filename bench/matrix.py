@@ -16,8 +16,8 @@ from bench.passes import find, refusal
 from common.discover import discover
 from common.errors import UserError, unknown
 from reports.case import Case
+from variants.find import find as find_variant
 from variants.precision import Precision
-from variants.variant import Variant
 
 PRESETS = Path(__file__).parent / "presets.toml"
 AXES = ("variants", "passes", "precisions", "batches", "backends")
@@ -103,6 +103,7 @@ def choose(preset: str, given: Mapping[str, str | None], threads: int | None = N
         raise UserError(f"--threads: {threads} is not from 1 to 1024")
     chosen = msgspec.structs.replace(known[preset], **replaced, threads=threads or known[preset].threads)
     _check_names(chosen)
+    chosen = msgspec.structs.replace(chosen, variants=tuple(find_variant(name).name for name in chosen.variants))
     return Choice(chosen, tuple(named))
 
 
@@ -117,13 +118,14 @@ def plan(choice: Choice) -> Iterator[Planned]:
         for name in _once(preset.backends)
     }
     for variant in _once(preset.variants):
+        model = find_variant(variant).value
         for backend in _once(preset.backends):
             for batch in _once(preset.batches):
                 for passes in _once(preset.passes):
                     for precision in _once(preset.precisions):
                         case = Case(variant, split_pipeline(passes), precision, batch, backend)
                         why = next((rule.why for rule in rules if rule.matches(case)), "")
-                        yield Planned(case, why, reasons[backend] or refused[passes, backend])
+                        yield Planned(case, why, reasons[backend] or refused[passes, backend] or model.why_not(batch))
 
 
 def baseline_of(case: Case) -> Case:
@@ -138,13 +140,14 @@ def split_pipeline(text: str) -> tuple[str, ...]:
 
 def _check_names(preset: Preset) -> None:
     for kind, values, known in (
-        ("variant", preset.variants, discover("variants.models", Variant)),
         ("precision", preset.precisions, discover("variants.precisions", Precision)),
         ("backend", preset.backends, discover("bench.backends", Backend)),
     ):
         for value in values:
             if value not in known:
                 raise unknown(kind, value, known)
+    for name in preset.variants:
+        find_variant(name)
     for pipeline in preset.passes:
         for name in split_pipeline(pipeline):
             find(name)

@@ -67,7 +67,8 @@ class Pipeline:
 
     def _outcome(self, case: Case, progress: _Progress) -> r.Outcome:
         backend = discover("bench.backends", Backend)[case.backend].value
-        if reason := backend.unavailable() or refusal(case.passes, backend):
+        variant = self.artefacts.variant(case.variant).value
+        if reason := backend.unavailable() or refusal(case.passes, backend) or variant.why_not(case.batch):
             return r.Unsupported(reason)
         options = self._options(case)
         graph = self.artefacts.transformed(case, progress.phases)
@@ -90,7 +91,7 @@ class Pipeline:
         return outcome
 
     def _check(self, case: Case, runner: Runner, phases: Phases) -> tuple[Accuracy, str]:
-        variant = discover("variants.models", Variant)[case.variant].value
+        variant = self.artefacts.variant(case.variant).value
         reference = self.artefacts.reference(case, phases)
         with phases("check"):
             actual = check.outputs(runner, variant.inputs("test"), case.batch)
@@ -126,11 +127,13 @@ class Pipeline:
 
     def _options(self, case: Case) -> BuildOptions:
         preset = self.preset
-        shapes = tuple((name, array.shape) for name, array in self._timed_inputs(case).items())
-        return BuildOptions(shapes, preset.threads, preset.compute_capability, preset.build_limit_s)
+        variant, inputs = self.artefacts.variant(case.variant).value, self._timed_inputs(case)
+        shapes = tuple((name, array.shape) for name, array in inputs.items())
+        bounds = tuple((name, *_bounds(variant, name, shape)) for name, shape in shapes)
+        return BuildOptions(shapes, preset.threads, preset.compute_capability, preset.build_limit_s, bounds)
 
     def _timed_inputs(self, case: Case) -> Tensors:
-        return check.batches(discover("variants.models", Variant)[case.variant].value.inputs("test"), case.batch)[0]
+        return check.batches(self.artefacts.variant(case.variant).value.inputs("test"), case.batch)[0]
 
 
 @dataclass(slots=True)
@@ -143,6 +146,13 @@ class _Progress:
     build: r.Build | None = None
     accuracy: Accuracy | None = None
     layers: tuple[Layer, ...] = ()
+
+
+def _bounds(variant: Variant, name: str, shape: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """The smallest and largest shape of an input; its batch, and all of a static model's dimensions, are fixed."""
+    named = variant.axes.get(name, {}) if variant.dynamic else {}
+    ranges = [variant.ranges[named[axis]] if axis in named else (size, size, size) for axis, size in enumerate(shape)]
+    return tuple(low for low, _, _ in ranges), tuple(high for _, _, high in ranges)
 
 
 def _sentence(error: Exception) -> str:

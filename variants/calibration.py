@@ -100,8 +100,16 @@ def _activations(model: onnx.ModelProto, tensors: Sequence[str], inputs: Tensors
     options.log_severity_level = 3
     session = onnxruntime.InferenceSession(widened.SerializeToString(), options, providers=["CPUExecutionProvider"])
     computed = [name for name in tensors if name not in inputs]
-    for start in range(0, len(next(iter(inputs.values()))), BATCH):
-        feeds = {name: array[start : start + BATCH] for name, array in inputs.items()}
+    count, fixed = len(next(iter(inputs.values()))), _fixed_batch(model)
+    for start in range(0, count, fixed or BATCH):
+        rows = np.arange(start, start + fixed) % count if fixed else slice(start, start + BATCH)
+        feeds = {name: array[rows] for name, array in inputs.items()}
         yield from ((name, feeds[name]) for name in tensors if name in feeds)
         if computed:  # asked for nothing, a session answers with everything
             yield from zip(computed, session.run(computed, feeds), strict=True)
+
+
+def _fixed_batch(model: onnx.ModelProto) -> int:
+    """The only batch that the model takes, 0 where it is free; pieces of it are filled up with the first inputs again."""
+    dims = [value.type.tensor_type.shape.dim for value in model.graph.input]
+    return int(dims[0][0].dim_value) if dims and dims[0] else 0

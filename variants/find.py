@@ -1,4 +1,4 @@
-"""Every model as the user writes it: `vit_digits`, `vit`, `vit:base`, and `vit:base:opset17:static` for another export."""
+"""Every model as the user writes it: `vit_digits`, `vit`, `vit:base`, and `bert:base:opset17:sequence384:static` for another export."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from dataclasses import replace
 
 from common.discover import Declared, discover
 from common.errors import UserError, unknown
-from variants.variant import Family, Model, Variant
+from variants.shapes import resized_inputs, timed
+from variants.variant import BATCH, Family, Model, Variant
 
 PACKAGE = "variants.models"
 OPSETS = range(13, 21)
@@ -23,8 +24,8 @@ def names() -> list[str]:
 def find(name: str) -> Declared[Variant]:
     """The variant called `name`, under its full name: `vit` is found as `vit:tiny`.
 
-    Words after the name say how it is exported: `opset17` (13 to 20), `static` (no dynamic dimension). Raises UserError
-    with what there is.
+    Words after the name say how it is exported and timed: `opset17` (13 to 20), `sequence384` (a dynamic dimension, inside
+    its range), `static` (no dynamic dimension). Raises UserError with what there is.
     """
     stem, *words = name.split(":")
     declared = discover(PACKAGE, Model).get(stem)
@@ -49,18 +50,33 @@ def _made(declared: Declared[Model], name: str, words: list[str]) -> tuple[Varia
 
 
 def _speaks_of_export(word: str) -> bool:
-    return word == "static" or re.fullmatch(r"opset\d+", word) is not None
+    return word == "static" or re.fullmatch(r"[a-z_]+\d+", word) is not None
 
 
 def _exported(variant: Variant, name: str, word: str) -> Variant:
     if word == "static":
         return replace(variant, dynamic=False)
-    opset = int(word.removeprefix("opset")) if _speaks_of_export(word) else 0
-    if opset not in OPSETS:
-        raise UserError(
-            f"variant '{name}': '{word}' is not opset{OPSETS[0]} to opset{OPSETS[-1]} nor static, which are all that may follow"
-        )
-    return replace(variant, opset=opset)
+    kind, number = _split(word)
+    if kind == "opset" and number in OPSETS:
+        return replace(variant, opset=number)
+    if kind in variant.ranges and kind != BATCH:
+        return _at_size(variant, name, kind, number)
+    known = [f"opset{OPSETS[0]} to opset{OPSETS[-1]}", *(f"{dim}{low} to {dim}{high}" for dim, (low, _, high) in variant.ranges.items())]
+    raise UserError(f"variant '{name}': '{word}' is none of {', '.join(known)}, static; nothing else may follow")
+
+
+def _split(word: str) -> tuple[str, int]:
+    found = re.fullmatch(r"([a-z_]+)(\d{1,9})", word)
+    return (found[1], int(found[2])) if found else ("", 0)
+
+
+def _at_size(variant: Variant, name: str, dimension: str, size: int) -> Variant:
+    low, _, high = variant.ranges[dimension]
+    if not low <= size <= high:
+        raise UserError(f"variant '{name}': {dimension} {size} is outside its range of {low} to {high}; choose one inside it")
+    sized = replace(variant, ranges={**variant.ranges, dimension: (low, size, high)})
+    sizes = timed(sized, 1)
+    return replace(sized, inputs=lambda split: resized_inputs(variant, sizes, split))
 
 
 def _names(stem: str, model: Model) -> Sequence[str]:

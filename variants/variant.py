@@ -65,7 +65,16 @@ class Variant(Model):
     distributions: tuple[str, ...] = ()
     unavailable: Callable[[], str | None] = lambda: None
     restore: Callable[[Path], torch.nn.Module] | None = None
-    """The module with the weights of a checkpoint folder, where that is not simply a state dict for `module()`."""
+    """The module with the weights of a checkpoint (file or folder), where those are not simply a state dict for `module()`."""
+
+    def why_not(self, batch: int) -> str:
+        """Why it cannot be made here or does not take `batch`; "" when it can."""
+        if reason := self.unavailable():
+            return reason
+        if self.only_batch not in (None, batch):
+            return f"this model takes batch {self.only_batch} only"
+        low, _, high = self.ranges.get(BATCH, (1, 1, batch))
+        return "" if low <= batch <= high else f"batch {batch} is outside its range of {low} to {high}"
 
 
 @dataclass(frozen=True, slots=True)

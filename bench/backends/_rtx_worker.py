@@ -11,7 +11,7 @@ import tensorrt_rtx as trt
 
 from bench.backend import BuildInfo
 
-Shapes = tuple[tuple[str, tuple[int, ...]], ...]
+Shapes = tuple[tuple[str, tuple[tuple[int, ...], ...]], ...]
 INCONSISTENT = "not self-consistent"
 """TensorRT only warns when a profile's shapes break a constraint, and gives a plan that cannot run; for us that is a refusal."""
 NOISE = "logger passed into createInferBuilder differs"
@@ -68,8 +68,8 @@ def build(model: Path, plan: Path, shapes: Shapes, target: str) -> BuildInfo:
     config.num_compute_capabilities = 1
     config.set_compute_capability(capability(target), 0)
     profile = builder.create_optimization_profile()
-    for name, shape in shapes:
-        profile.set_shape(name, shape, shape, shape)
+    for name, (low, best, high) in shapes:
+        profile.set_shape(name, low, best, high)
     config.add_optimization_profile(profile)
     serialized = builder.build_serialized_network(network, config)
     refused = refusal(serialized is not None, log)

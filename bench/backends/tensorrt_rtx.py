@@ -33,7 +33,7 @@ class TensorRTRTX(Backend):
         return (
             ("tensorrt_rtx", version("tensorrt-rtx")),
             ("compute capability", options.compute_capability),
-            ("shapes", "; ".join(f"{name} {'x'.join(map(str, shape))}" for name, shape in options.shapes)),
+            ("shapes", "; ".join(f"{name} {_span(shapes)}" for name, shapes in options.profile)),
             ("TF32", "off"),
             ("profiling_verbosity", "DETAILED"),
         )
@@ -43,7 +43,7 @@ class TensorRTRTX(Backend):
         with tempfile.TemporaryDirectory() as folder:
             answer = Path(folder) / "answer.json"
             command = [sys.executable, "-m", "bench.backends._rtx_worker", str(model), str(plan), str(answer)]
-            command += [msgspec.json.encode(options.shapes).decode(), options.compute_capability]
+            command += [msgspec.json.encode(options.profile).decode(), options.compute_capability]
             try:
                 done = subprocess.run(
                     command, cwd=ROOT, capture_output=True, text=True, timeout=options.limit_s, env=os.environ | {"PYTHONPATH": str(ROOT)}
@@ -69,6 +69,10 @@ class TensorRTRTX(Backend):
     def profile(self, plan: Path, feeds: Tensors, options: BuildOptions) -> tuple[Layer, ...]:
         """Raises UserError: build-only."""
         raise UserError(f"tensorrt_rtx: {self.why_not_run()}")
+
+
+def _span(shapes: tuple[tuple[int, ...], ...]) -> str:
+    return " to ".join(dict.fromkeys("x".join(map(str, shape)) for shape in shapes))
 
 
 def _how(status: int) -> str:

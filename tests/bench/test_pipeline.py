@@ -176,17 +176,16 @@ def test_altered_weights_fail_the_case_with_the_file_and_the_remedy(
     import importlib
     from dataclasses import replace
 
-    from common.discover import Declared, discover
-    from variants.variant import Variant
+    from variants.find import find
 
     model = importlib.import_module("variants.models.vit_digits")
     copy = tmp_path / "vit_digits.safetensors"
     copy.write_bytes(model.WEIGHTS.read_bytes()[:-100])
     copy.with_suffix(".sha256").write_bytes(model.WEIGHTS.with_suffix(".sha256").read_bytes())
     monkeypatch.setattr(model, "WEIGHTS", copy)
-    declared = discover("variants.models", Variant)["vit_digits"]
-    altered = Declared(declared.name, declared.label, declared.digest, replace(declared.value, files=(copy,)))
-    monkeypatch.setattr("bench.artefacts.discover", lambda package, kind: {"vit_digits": altered})
+    declared = find("vit_digits")
+    altered = replace(declared, value=replace(declared.value, files=(copy,)))
+    monkeypatch.setattr("bench.artefacts.find_variant", lambda name: altered)
     outcome = failed(make().run(case()))
     assert outcome.stage == "export"
     assert str(copy) in outcome.reason

@@ -1,0 +1,102 @@
+"""Weights that the user gives in place of a variant's own: a safetensors or PyTorch file, or a folder that holds one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from common.discover import Declared
+from common.errors import UserError
+from variants.variant import Variant
+
+if TYPE_CHECKING:
+    import torch
+
+SAFETENSORS, PICKLED = (".safetensors",), (".pt", ".pth", ".bin")
+NESTED = ("state_dict", "model_state_dict", "model")
+"""Under which trainers keep the weights beside their optimiser's state."""
+SHOWN = 3
+
+
+def replaced(declared: Declared[Variant], checkpoints: Mapping[str, Path]) -> Declared[Variant]:
+    """The variant with the weights that `checkpoints` (full name -> path) gives for it; another export of it has the same."""
+    given = next((path for name, path in checkpoints.items() if f"{declared.name}:".startswith(f"{name}:")), None)
+    if given is None:
+        return declared
+    path, variant = given, declared.value
+
+    def module() -> torch.nn.Module:
+        if variant.restore is not None:
+            return variant.restore(path).eval()
+        made = variant.module()
+        load_into(made, path)
+        return made.eval()
+
+    return replace(declared, value=replace(variant, module=module, files=(*variant.files, *files(path))))
+
+
+def files(path: Path) -> tuple[Path, ...]:
+    """The files of a checkpoint that make the model, in name order. Raises UserError when there are none."""
+    if path.is_file() and path.suffix in (*SAFETENSORS, *PICKLED):
+        return (path,)
+    weights = [file for file in _listed(path) if file.suffix in (*SAFETENSORS, *PICKLED)]
+    if not weights:
+        raise UserError(f"{path}: no checkpoint; give a {', '.join((*SAFETENSORS, *PICKLED))} file or a folder that holds one")
+    return (*weights, *(file for file in _listed(path) if file.name.endswith(".json")))
+
+
+def _listed(path: Path) -> list[Path]:
+    return sorted(path.iterdir()) if path.is_dir() else []
+
+
+def load_into(module: torch.nn.Module, path: Path) -> None:
+    """Load the weights in `path` into `module`; nothing in the file is executed.
+
+    Raises UserError when it cannot be read or its names or shapes are not the module's.
+    """
+    given, own = _read(_single(path)), module.state_dict()
+    refuse_difference(path, missing=own.keys() - given.keys(), unexpected=given.keys() - own.keys())
+    shapes = [f"{name} is {list(given[name].shape)}, here {list(own[name].shape)}" for name in own if given[name].shape != own[name].shape]
+    refuse_difference(path, misshapen=shapes)
+    module.load_state_dict(given)
+
+
+def refuse_difference(path: Path, **found: Any) -> None:
+    """Raises UserError when any of `found`, named by what is wrong with them, has entries."""
+    kinds = [f"{len(names)} {kind} ({_some(names)})" for kind, names in found.items() if names]
+    if kinds:
+        raise UserError(f"{path}: does not fit the network: {'; '.join(kinds)}; give a checkpoint of this model and size")
+
+
+def _some(names: Any) -> str:
+    first = sorted(str(name) for name in names)[:SHOWN]
+    return ", ".join(first) + (", ..." if len(names) > SHOWN else "")
+
+
+def _single(path: Path) -> Path:
+    weights = [file for file in files(path) if file.suffix in (*SAFETENSORS, *PICKLED)]
+    chosen = [file for file in weights if file.suffix in SAFETENSORS] or weights
+    if len(chosen) > 1:
+        raise UserError(f"{path}: holds several checkpoints ({_some([file.name for file in chosen])}); name one of them")
+    return chosen[0]
+
+
+def _read(path: Path) -> dict[str, torch.Tensor]:
+    import torch
+    from safetensors.torch import load_file
+
+    try:
+        if path.suffix in SAFETENSORS:
+            return dict(load_file(path))
+        # weights_only: unpickling anything else could run code.
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # safetensors, zip and pickle errors share no base
+        reason = " ".join(str(error).split())[:120]
+        raise UserError(f"{path}: not a checkpoint of tensors alone, or damaged ({reason}); save a state dict") from error
+    while isinstance(content, dict) and (key := next((key for key in NESTED if isinstance(content.get(key), dict)), "")):
+        content = content[key]
+    if not isinstance(content, dict) or not all(isinstance(value, torch.Tensor) for value in content.values()):
+        raise UserError(f"{path}: holds no state dict; save model.state_dict()")
+    return content
