@@ -26,17 +26,20 @@ def outputs(runner: Runner, inputs: Tensors, batch: int) -> dict[str, Array]:
 
 
 def accuracy(actual: Tensors, variant: Variant, reference: Tensors) -> Accuracy:
-    """Errors of every output, agreement and the task metric. Raises UserError when an output is missing or misshapen."""
+    """Errors of every output, agreement and the task metric. Raises UserError when an output is missing or misshapen.
+
+    Outputs of integers are decisions (an index, a length): no error in decibels says anything of them, `agreement` does.
+    """
     missing = [name for name in variant.outputs if name not in actual]
     if missing:
         raise UserError(f"the plan has no output '{missing[0]}', only {', '.join(sorted(actual))}: a pass renamed or removed it")
     try:
-        errors = tuple(output_error(name, actual[name], reference[name]) for name in variant.outputs)
+        errors = {name: output_error(name, actual[name], reference[name]) for name in variant.outputs}
     except ValueError as error:
         raise UserError(f"{error}: a pass or the backend changed the shape") from error
     return Accuracy(
         inputs=len(reference[variant.outputs[0]]),
-        outputs=errors,
+        outputs=tuple(error for name, error in errors.items() if np.issubdtype(reference[name].dtype, np.floating)),
         agreement=variant.agreement(actual, reference),
         metric=variant.metric,
         score=variant.score(actual) if variant.score else None,
