@@ -39,16 +39,19 @@ def replaced(declared: Declared[Variant], checkpoints: Mapping[str, Path]) -> De
 
 def files(path: Path) -> tuple[Path, ...]:
     """The files of a checkpoint that make the model, in name order. Raises UserError when there are none."""
-    if path.is_file() and path.suffix in (*SAFETENSORS, *PICKLED):
-        return (path,)
-    weights = [file for file in _listed(path) if file.suffix in (*SAFETENSORS, *PICKLED)]
-    if not weights:
+    return (*weights(path), *(file for file in _listed(path) if file.suffix == ".json"))
+
+
+def weights(path: Path) -> tuple[Path, ...]:
+    """The files of a checkpoint that hold tensors; of a folder with both kinds, those that are no pickle."""
+    held = [file for file in _listed(path) if file.suffix in (*SAFETENSORS, *PICKLED)]
+    if not held:
         raise UserError(f"{path}: no checkpoint; give a {', '.join((*SAFETENSORS, *PICKLED))} file or a folder that holds one")
-    return (*weights, *(file for file in _listed(path) if file.name.endswith(".json")))
+    return tuple(file for file in held if file.suffix in SAFETENSORS) or tuple(held)
 
 
 def _listed(path: Path) -> list[Path]:
-    return sorted(path.iterdir()) if path.is_dir() else []
+    return sorted(path.iterdir()) if path.is_dir() else [path] if path.is_file() else []
 
 
 def load_into(module: torch.nn.Module, path: Path) -> None:
@@ -56,7 +59,7 @@ def load_into(module: torch.nn.Module, path: Path) -> None:
 
     Raises UserError when it cannot be read or its names or shapes are not the module's.
     """
-    given, own = _read(_single(path)), module.state_dict()
+    given, own = {name: tensor for file in weights(path) for name, tensor in read(file).items()}, module.state_dict()
     refuse_difference(path, missing=own.keys() - given.keys(), unexpected=given.keys() - own.keys())
     shapes = [f"{name} is {list(given[name].shape)}, here {list(own[name].shape)}" for name in own if given[name].shape != own[name].shape]
     refuse_difference(path, misshapen=shapes)
@@ -75,15 +78,8 @@ def _some(names: Any) -> str:
     return ", ".join(first) + (", ..." if len(names) > SHOWN else "")
 
 
-def _single(path: Path) -> Path:
-    weights = [file for file in files(path) if file.suffix in (*SAFETENSORS, *PICKLED)]
-    chosen = [file for file in weights if file.suffix in SAFETENSORS] or weights
-    if len(chosen) > 1:
-        raise UserError(f"{path}: holds several checkpoints ({_some([file.name for file in chosen])}); name one of them")
-    return chosen[0]
-
-
-def _read(path: Path) -> dict[str, torch.Tensor]:
+def read(path: Path) -> dict[str, torch.Tensor]:
+    """The tensors of one file by name. Raises UserError when it is damaged or holds anything else."""
     import torch
     from safetensors.torch import load_file
 

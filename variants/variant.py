@@ -87,6 +87,14 @@ class Family(Model):
     sizes: Mapping[str, Callable[[], Variant]]
 
 
+def topk_agreement(outputs: Tensors, reference: Tensors, k: int = 5) -> float:
+    """Share of places of the first output [..., classes] whose best class in the reference is among the best `k` here."""
+    (name, *_) = reference
+    best = reference[name].argmax(-1)
+    kept = np.argpartition(outputs[name], -k, -1)[..., -k:]
+    return float(np.mean((kept == best[..., None]).any(-1)))
+
+
 def top1_agreement(outputs: Tensors, reference: Tensors) -> float:
     """Share of inputs whose largest value of the first output [n, classes] is at the same class."""
     (name, *_) = reference
