@@ -11,12 +11,13 @@ from common.errors import UserError
 pytest_plugins = ["bench.plugin"]
 
 HELP = {
-    "variants": "models, such as vit_digits",
+    "variants": "models and sizes, such as vit_digits,bert:base; opset17, sequence384 or static may follow: vit:base:opset17",
     "passes": "graph passes; + joins them to a pipeline: none,fold,fold+fuse_layernorm",
     "precisions": "such as fp32,fp16,int8_entropy",
     "batches": "such as 1,8,32",
     "backends": "such as onnxruntime,tensorrt_rtx",
 }
+CHECKPOINT = "weights for a variant: a .safetensors or .pt file, or a folder that holds one (may be given several times)"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -25,6 +26,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--preset", default="quick", help="which matrix of bench/presets.toml: quick (default) or full")
     for axis in AXES:
         group.addoption(f"--{axis}", metavar="LIST", help=HELP[axis])
+    group.addoption("--checkpoint", action="append", default=[], metavar="NAME=PATH", help=CHECKPOINT)
     group.addoption("--threads", type=int, metavar="N", help="CPU threads of one inference (default: the preset's, 1)")
     group.addoption("--results", default="results", metavar="DIR", help="where runs are recorded (default: results)")
     group.addoption("--cache", default=".trtbench/cache", metavar="DIR", help="where artefacts are kept (default: .trtbench/cache)")
@@ -34,7 +36,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Refuse what is misspelt before anything is collected."""
     try:
         given = {axis: config.getoption(f"--{axis}") for axis in AXES}
-        config.stash[CHOICE] = choose(config.getoption("--preset"), given, config.getoption("--threads"))
+        config.stash[CHOICE] = choose(config.getoption("--preset"), given, config.getoption("--threads"), config.getoption("--checkpoint"))
     except UserError as error:
         raise pytest.UsageError(str(error)) from None
 

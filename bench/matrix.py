@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -16,6 +16,8 @@ from bench.passes import find, refusal
 from common.discover import discover
 from common.errors import UserError, unknown
 from reports.case import Case
+from variants.checkpoint import belongs
+from variants.checkpoint import files as checkpoint_files
 from variants.find import find as find_variant
 from variants.precision import Precision
 
@@ -47,7 +49,10 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Preset(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Axes and limits of one preset; `cap_s` ends a measurement, `build_limit_s` a build, in seconds."""
+    """Axes and limits of one preset; `cap_s` ends a measurement, `build_limit_s` a build, in seconds.
+
+    `checkpoints` (variant -> path) are weights in place of the variants' own.
+    """
 
     why: str
     variants: tuple[str, ...]
@@ -60,6 +65,7 @@ class Preset(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     threads: int = 1
     compute_capability: str = "8.9"
     build_limit_s: float = 300.0
+    checkpoints: dict[str, str] = msgspec.field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +93,8 @@ def presets(path: Path = PRESETS) -> Mapping[str, Preset]:
         raise UserError(f"{path}: {error}; mend the preset") from error
 
 
-def choose(preset: str, given: Mapping[str, str | None], threads: int | None = None) -> Choice:
-    """The preset with the comma lists of `given` (axis -> text), and `threads`, in place of its own.
+def choose(preset: str, given: Mapping[str, str | None], threads: int | None = None, checkpoints: Sequence[str] = ()) -> Choice:
+    """The preset with the comma lists of `given` (axis -> text), `threads` and `checkpoints` ("NAME=PATH") in place of its own.
 
     Raises UserError with the near match and the list for anything unknown.
     """
@@ -103,7 +109,9 @@ def choose(preset: str, given: Mapping[str, str | None], threads: int | None = N
         raise UserError(f"--threads: {threads} is not from 1 to 1024")
     chosen = msgspec.structs.replace(known[preset], **replaced, threads=threads or known[preset].threads)
     _check_names(chosen)
-    chosen = msgspec.structs.replace(chosen, variants=tuple(find_variant(name).name for name in chosen.variants))
+    variants = tuple(find_variant(name).name for name in chosen.variants)
+    own = _checkpoints(variants, [f"{name}={path}" for name, path in chosen.checkpoints.items()] + list(checkpoints))
+    chosen = msgspec.structs.replace(chosen, variants=variants, checkpoints=own)
     return Choice(chosen, tuple(named))
 
 
@@ -153,6 +161,21 @@ def _check_names(preset: Preset) -> None:
             find(name)
     for batch in preset.batches:
         _batch(str(batch))
+
+
+def _checkpoints(variants: Sequence[str], given: Sequence[str]) -> dict[str, str]:
+    """By the full name of the variant, as the user writes it without how it is exported."""
+    found = {}
+    for text in given:
+        name, equals, path = text.partition("=")
+        if not equals or not path:
+            raise UserError(f"--checkpoint: '{text}' is not NAME=PATH, such as bert:base=checkpoints/bert")
+        full = find_variant(name.strip()).name
+        if not any(belongs(variant, full) for variant in variants):
+            raise UserError(f"--checkpoint: {full} is not in this run, which has {', '.join(variants)}; add it to --variants")
+        checkpoint_files(Path(path))
+        found[full] = path
+    return found
 
 
 def _comma_list(axis: str, text: str) -> tuple[str, ...]:

@@ -85,7 +85,8 @@ def open_session(results: Path, cache: Path, preset: Preset, name: str) -> Sessi
         with (folder / ERRORS).open("a") as file:
             file.write(text + "\n")
 
-    pipeline = Pipeline(run_id, environment(preset.threads), Artefacts(Cache(cache)), preset, log=log)
+    artefacts = Artefacts(Cache(cache), {name: Path(path) for name, path in preset.checkpoints.items()})
+    pipeline = Pipeline(run_id, environment(preset.threads), artefacts, preset, log=log)
     return Session(folder, pipeline, lock, Counter())
 
 

@@ -22,7 +22,7 @@ SHOWN = 3
 
 def replaced(declared: Declared[Variant], checkpoints: Mapping[str, Path]) -> Declared[Variant]:
     """The variant with the weights that `checkpoints` (full name -> path) gives for it; another export of it has the same."""
-    given = next((path for name, path in checkpoints.items() if f"{declared.name}:".startswith(f"{name}:")), None)
+    given = next((path for name, path in checkpoints.items() if belongs(declared.name, name)), None)
     if given is None:
         return declared
     path, variant = given, declared.value
@@ -35,6 +35,11 @@ def replaced(declared: Declared[Variant], checkpoints: Mapping[str, Path]) -> De
         return made.eval()
 
     return replace(declared, value=replace(variant, module=module, files=(*variant.files, *files(path))))
+
+
+def belongs(variant: str, name: str) -> bool:
+    """Whether `variant` is the model `name`, however it is exported: vit:base:opset17 is vit:base."""
+    return f"{variant}:".startswith(f"{name}:")
 
 
 def files(path: Path) -> tuple[Path, ...]:
