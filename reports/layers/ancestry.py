@@ -27,11 +27,13 @@ def nodes(name: str, metadata: str = "") -> tuple[str, ...]:
     The two ends of a `{ForeignNode[a...b]}` stand for the range between them. Layers that TensorRT added (reformats, reshapes,
     unnamed ones) and weights hold none.
     """
-    if metadata and MARK in metadata:
-        pieces = [piece.rstrip(BETWEEN).removesuffix("]") for piece in metadata.split(MARK)[1:]]
-        if len(pieces) == 1:
-            return (name,) if pieces[0] == name else (pieces[0],)
-        return tuple(dict.fromkeys(pieces))
+    if metadata:
+        pieces = metadata.split(MARK)
+        if len(pieces) == 2:
+            node = pieces[1].rstrip(BETWEEN).removesuffix("]")
+            return (name,) if node == name else (node,)
+        if len(pieces) > 2:
+            return tuple(dict.fromkeys([piece.rstrip(BETWEEN).removesuffix("]") for piece in pieces[1:]]))
     name = without_profile(name)
     if ADDED.match(name):
         return ()
@@ -67,9 +69,8 @@ def module(inside: tuple[str, ...]) -> str:
         return ""
     if len(inside) == 1 and inside[0][-1:] != "]":
         return inside[0].rpartition("/")[0].lstrip("/")
-    found = _parent(inside[0])
-    for node in inside[1:]:
-        other = _parent(node)
+    found, *others = map(_parent, inside)
+    for other in others:
         if other != found:
             found = _common(found, other)
     return found

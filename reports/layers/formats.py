@@ -69,16 +69,20 @@ def size(shape: tuple[int, ...], words: str) -> int | None:
     return (elements * how.bits + 7) // 8
 
 
-Parts: TypeAlias = tuple[str, str, tuple[int, ...], int | None]
+Form: TypeAlias = tuple[str, str, tuple[int, ...], int | None, int]
+KNOWN: dict[tuple[str, tuple[int, ...]], Form] = {}
+"""Forms by words and shape: one object for all tensors alike spares a large engine most of its memory."""
+MOST_KNOWN = 100_000
 _numbers = count()
 
 
-@lru_cache(100_000)
-def known(words: str, shape: tuple[int, ...]) -> tuple[Parts, int]:
-    """What all tensors of one format and shape share, most of a large engine's memory, and its number."""
-    return (layout(words).precision, words, shape, size(shape, words)), next(_numbers)
+def known(words: str, shape: tuple[int, ...]) -> Form:
+    """What all tensors of one format and shape share: precision, words, shape, bytes, and a number of their own."""
+    if len(KNOWN) >= MOST_KNOWN:
+        KNOWN.clear()
+    return KNOWN.setdefault((words, shape), (layout(words).precision, words, shape, size(shape, words), next(_numbers)))
 
 
 def tensor(name: str, shape: tuple[int, ...], words: str) -> Tensor:
     """A tensor from the inspector's own fields."""
-    return Tensor(name, *known(words, shape)[0])
+    return Tensor(name, layout(words).precision, words, shape, size(shape, words))

@@ -53,6 +53,8 @@ RESHAPES = re.compile(r"(?:copied_)?(?:un)?(?:squeeze|reshape)_(?:node_)?(?:befo
 COPIES = ("Reformatting CopyNode", "Forced Cast")
 REGION = "{"
 """What the name of a Myelin region begins with: it holds a range of nodes of which only the ends are told."""
+PATTERN = bytes.maketrans(b"456789", b"000000")
+"""Digits beyond 3 tell no operator from another, so that names of a thousand blocks become a few."""
 NOWHERE = "?"
 """The module of a name without a path."""
 KERNEL = re.compile(r"__myl_([A-Za-z0-9]+)_myl\d")
@@ -80,16 +82,28 @@ def group(name: str, layer: Described, inside: Sequence[str]) -> str:
 
     A product of two activations is attention, one with a weight is not; a soft-max over at most two dimensions is a classifier's.
     """
-    if layer.type == "Reformat" or name.startswith(COPIES):
+    kind = layer.type
+    if kind == "Reformat" or name.startswith(COPIES):
         return "Q/DQ" if layer.origin == "QDQ" else "reformat / copy"
-    marks = tuple([_mark(node) for node in inside or name.split(" + ")])
     rank = len(layer.outputs[0].shape) if layer.outputs else 0
-    named = _named(name, layer) if _of_type(layer.type) == "other" else ""
-    return _decide(layer.type, layer.weighted, named, rank, marks)
+    tactic = layer.tactic if kind.startswith("Plugin") else ""
+    held = tuple([_pattern(node) for node in inside]) if inside != (name,) else None
+    return _of_pattern(_pattern(name), held, kind, tactic, (layer.weighted, rank))
+
+
+def _pattern(name: str) -> bytes:
+    return name.encode("utf-8", "surrogatepass").translate(PATTERN)
 
 
 @lru_cache(65536)
-def _decide(kind: str, weighted: bool | None, named: str, rank: int, marks: tuple[Mark, ...]) -> str:
+def _of_pattern(name: bytes, held: tuple[bytes, ...] | None, kind: str, tactic: str, told: tuple[bool | None, int]) -> str:
+    whole = name.decode("utf-8", "surrogatepass")
+    inside = [whole] if held is None else [one.decode("utf-8", "surrogatepass") for one in held] or whole.split(" + ")
+    named = _named(whole, kind, tactic) if _of_type(kind) == "other" else ""
+    return _decide(kind, named, *told, tuple(map(_mark, inside)))
+
+
+def _decide(kind: str, named: str, weighted: bool | None, rank: int, marks: tuple[Mark, ...]) -> str:
     known = _of_type(kind)
     if known == "matrix product":
         scores = any(mark[2] for mark in marks) if weighted is None else not weighted
@@ -146,16 +160,16 @@ def _by_nodes(rank: int, marks: tuple[Mark, ...]) -> str:
     return _written_out(marks) or best if best in UNDECIDED else best
 
 
-def _named(name: str, layer: Described) -> str:
+def _named(name: str, kind: str, tactic: str) -> str:
     """By the words in a plugin's or a Myelin kernel's name, or by what TensorRT puts before another name; "" where they say nothing."""
-    if layer.type.startswith("Plugin"):
-        words = name + layer.tactic
+    if kind.startswith("Plugin"):
+        words = name + tactic
         return next((found for found, pattern in PLUGINS if pattern.search(words)), "")
     if name.startswith(REGION):
         return REGION
     if RESHAPES.match(name):
         return "shape"
-    if layer.type not in FUSED or not name.startswith("__my"):
+    if kind not in FUSED or not name.startswith("__my"):
         return ""
     kernel = KERNEL.search(name)
     return next((found for found, pattern in WRITTEN_OUT if pattern.search(kernel[1])), "") if kernel else ""

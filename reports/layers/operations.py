@@ -16,7 +16,7 @@ MOVES = frozenset(
 PRODUCTS = frozenset(("gemm", "MatrixMultiply", "FullyConnected", "MatMul", "Gemm", "FusedMatMul", "FusedGemm"))
 
 
-class Counted(msgspec.Struct, gc=False, rename="pascal"):
+class Counted(msgspec.Struct, frozen=True, gc=False, rename="pascal"):
     """Weights that a layer holds: their type and how many."""
 
     type: str = ""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import accumulate, pairwise
+from math import nan
 
 from reports.layers.ancestry import module, nodes
 from reports.layers.found import Described
@@ -59,13 +61,10 @@ def _layer(row: Row, number: int, share: float, cumulative: float, at: int) -> L
 def _shares(means: Sequence[float], order: Sequence[int]) -> tuple[list[int], list[float], list[float]]:
     """Rank, share and cumulative share of every row, in the rows' own order."""
     total = sum(mean for mean in means if mean > 0) or 1.0
-    ranks, shares, cumulative = [0] * len(means), [0.0] * len(means), [0.0] * len(means)
-    reached = 0.0
-    for number, at in enumerate(order, 1):
+    shares = [mean / total if mean > 0 else 0.0 for mean in means]
+    ranks, cumulative = [0] * len(means), [0.0] * len(means)
+    for number, (at, reached) in enumerate(zip(order, accumulate([shares[at] for at in order]), strict=True), 1):
         ranks[at] = number
-        if means[at] > 0:
-            shares[at] = share = means[at] / total
-            reached += share
         cumulative[at] = reached
     return ranks, shares, cumulative
 
@@ -73,9 +72,9 @@ def _shares(means: Sequence[float], order: Sequence[int]) -> tuple[list[int], li
 def _slowest_first(means: Sequence[float], rows: Sequence[Row]) -> list[int]:
     order = sorted(range(len(rows)), key=means.__getitem__, reverse=True)
     start = 0
-    for at in range(1, len(order) + 1):
-        if at == len(order) or means[order[at]] != means[order[start]]:
-            if at - start > 1 and means[order[start]] >= 0:
-                order[start:at] = sorted(order[start:at], key=lambda row: (rows[row][0] or _NOTHING).name)
-            start = at
+    for end, (mean, following) in enumerate(pairwise([*map(means.__getitem__, order), nan]), 1):
+        if mean != following:
+            if end - start > 1 and mean >= 0:
+                order[start:end] = sorted(order[start:end], key=lambda row: (rows[row][0] or _NOTHING).name)
+            start = end
     return order

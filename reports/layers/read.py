@@ -165,5 +165,8 @@ def _no_collector() -> Iterator[None]:
     try:
         yield
     finally:
+        # What was made is old at once: else the first look at what is young goes through all of it.
+        gc.freeze()
+        gc.unfreeze()
         if enabled:
             gc.enable()

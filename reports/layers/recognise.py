@@ -10,6 +10,7 @@ from common.discover import discover
 from common.errors import UserError
 from reports.layers import strangers
 from reports.layers.found import Found, Source
+from reports.layers.sources._numbers import bounded
 
 HEAD = 1 << 16
 LONGEST = 600
@@ -37,7 +38,9 @@ def _parse(data: bytes) -> Found:
     text = not head.startswith((b"[", b"{", b'"')) or _stamped(head)
     for kind in _kinds():
         if kind.text == text and kind.marks.search(data if text else head):
-            return kind.parse(data)
+            found = kind.parse(data)
+            bounded(max(len(found.times), len(found.described)))
+            return found
     raise UserError(strangers.name(head))
 
 

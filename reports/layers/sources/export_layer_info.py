@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from functools import lru_cache
+from sys import intern
 from typing import TypeAlias
 
 import msgspec
 
 from common.errors import UserError
-from reports.layers.formats import known
+from reports.layers.formats import KNOWN, known
 from reports.layers.found import Described, Found, Source
 from reports.layers.layer import Tensor
-from reports.layers.operations import Attributes, Counted, operations
+from reports.layers.operations import Attributes, operations
 from reports.layers.sources._json import decode
+from reports.layers.sources._numbers import bounded
 
 WHAT = "layer information (trtexec --exportLayerInfo, EngineInspector)"
 
@@ -75,7 +76,14 @@ def found(described: list[Described]) -> Found:
 
 def _layers(data: bytes) -> list[Described]:
     """Each layer is decoded from its own slice, so that no second copy of the whole file is ever held."""
-    return [describe(_row.decode(raw)) for raw in _file.decode(data).layers]
+    row = _row.decode
+    if data.find(b"{", 1) < 0:
+        # Names alone: three bytes may be one, and a slice takes 70.
+        bounded(data.count(b'"') // 2 - data.count(b'\\"'))
+    raws = _file.decode(data).layers
+    bounded(len(raws))
+    # Few types and tactics serve many layers, so equal strings are kept once.
+    return [describe(row(raw)) for raw in raws]
 
 
 def describe(row: Row | str) -> Described:
@@ -91,7 +99,7 @@ def describe(row: Row | str) -> Described:
     kind = row.parameter_type or row.layer_type
     if kind == "Convolution" and "Deconv" in row.layer_type:
         kind = "Deconvolution"
-    key = (kind, taken, given, row.kernel, row.groups, row.nb_operations, _held(row.weights), _held(row.bias))
+    key = (kind, taken, given, row.kernel, row.groups, row.nb_operations, row.weights, row.bias)
     costs = _known.get(key)
     if costs is None or row.window_size or row.conv_kernel:
         if len(_known) >= MOST_KNOWN:
@@ -101,8 +109,8 @@ def describe(row: Row | str) -> Described:
     tactic = row.tactic_name or (str(row.tactic_value) if row.tactic_value else "")
     return Described(
         row.name,
-        shared(kind),
-        shared(row.layer_type) if kind != row.layer_type else "",
+        intern(kind),
+        intern(row.layer_type) if kind != row.layer_type else "",
         row.metadata,
         row.origin,
         inputs,
@@ -110,13 +118,9 @@ def describe(row: Row | str) -> Described:
         read,
         written,
         work,
-        shared(tactic),
+        intern(tactic),
         row.stream_id,
     )
-
-
-def _held(weights: Counted | None) -> tuple[str, int] | None:
-    return None if weights is None else (weights.type, weights.count)
 
 
 def _count(kind: str, inputs: tuple[Tensor, ...], outputs: tuple[Tensor, ...], row: Row) -> Costs:
@@ -129,23 +133,17 @@ def _count(kind: str, inputs: tuple[Tensor, ...], outputs: tuple[Tensor, ...], r
 
 def _tensors(rows: Sequence[_Tensor]) -> tuple[tuple[Tensor, ...], tuple[int, ...]]:
     """The tensors, and a number for the format and shape of each; one that is listed again counts its bytes once."""
-    if len(rows) == 1:
-        row = rows[0]
-        parts, number = known(row.words or f"{row.layout} {row.type}".strip(), row.shape)
-        return (Tensor(row.name, *parts),), (number,)
     found: list[Tensor] = []
     numbers: list[int] = []
+    last = None
     for row in rows:
-        parts, number = known(row.words or f"{row.layout} {row.type}".strip(), row.shape)
-        numbers.append(-1 if found and row.name == found[-1].name else number)
-        found.append(Tensor(row.name, *parts))
+        words, shape = row.words or f"{row.layout} {row.type}".strip(), row.shape
+        precision, words, shape, size, number = KNOWN.get((words, shape)) or known(words, shape)
+        name = row.name
+        numbers.append(-1 if name == last else number)
+        found.append(Tensor(name, precision, words, shape, size))
+        last = name
     return tuple(found), tuple(numbers)
-
-
-@lru_cache(65536)
-def shared(text: str) -> str:
-    """The first of equal strings: few tactics and types serve many layers."""
-    return text
 
 
 def _bytes(tensors: tuple[Tensor, ...]) -> int | None:

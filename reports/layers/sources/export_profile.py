@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 import msgspec
 
 from common.errors import UserError
 from reports.layers.found import Found, Source, Time
 from reports.layers.sources._json import damage
-from reports.layers.sources._numbers import MOST_RUNS, milliseconds
+from reports.layers.sources._numbers import LONGEST_MS, MOST_RUNS, bounded, milliseconds
 
 WHAT = "trtexec's --exportProfile"
 GAP = r"\s{0,9}"
@@ -46,32 +47,35 @@ def parse(data: bytes) -> Found:
         if not entries:
             raise UserError(damage(data, error, WHAT)) from error
     runs = next((entry.count for entry in entries if entry.count is not None and 0 < entry.count <= MOST_RUNS), None)
-    times: list[Time] = []
-    add = times.append
-    for entry in entries:
-        if entry.name is not None:
-            add(_time(entry, runs))
+    bounded(len(entries))
+    times, partly = _times(entries, runs)
     if not times:
         raise UserError(f"holds no layer, so it is no use as {WHAT}: run trtexec with --separateProfileRun")
-    partly = sum(entry.total is not None and _calls(milliseconds(entry.total), milliseconds(entry.mean), runs) < 0.75 for entry in entries)
     notes = (f"{partly} layers ran in only some of the runs; their times are spread over all runs",) if partly else ()
     return Found("exportProfile", times, runs=runs, notes=notes)
 
 
-def _calls(total: float, mean: float, runs: int | None) -> float:
-    """Calls a run; 1 where the file cannot tell."""
-    return min(total / mean / runs, MOST_RUNS) if total and mean and runs else 1.0
-
-
-def _time(entry: _Entry, runs: int | None) -> Time:
-    total, mean = milliseconds(entry.total), milliseconds(entry.mean)
-    median = None if entry.median is None else milliseconds(entry.median) * 1e3
-    ratio = _calls(total, mean, runs)
-    name = entry.name or ""
-    if 0.75 < ratio < 1.5 or not runs:
-        return Time(name, mean * 1e3, median, total * 1e3)
-    calls = max(round(ratio), 1)
-    return Time(name, total / runs * 1e3, None if median is None else median * calls, total * 1e3, calls)
+def _times(entries: Sequence[_Entry], runs: int | None) -> tuple[list[Time], int]:
+    """The time of every layer, and how many layers ran in only some of the runs."""
+    times: list[Time] = []
+    partly = 0
+    for entry in entries:
+        name, total, mean, median = entry.name, entry.total, entry.mean, entry.median
+        if name is None:
+            continue
+        total = total if total is not None and 0.0 <= total <= LONGEST_MS else 0.0
+        mean = mean if mean is not None and 0.0 <= mean <= LONGEST_MS else 0.0
+        if median is not None:
+            median = median * 1e3 if 0.0 <= median <= LONGEST_MS else 0.0
+        # Calls a run; 1 where the file cannot tell.
+        ratio = min(total / mean / runs, MOST_RUNS) if total and mean and runs else 1.0
+        if 0.75 < ratio < 1.5 or not runs:
+            times.append(Time(name, mean * 1e3, median, total * 1e3))
+            continue
+        partly += ratio < 0.75
+        calls = max(round(ratio), 1)
+        times.append(Time(name, total / runs * 1e3, None if median is None else median * calls, total * 1e3, calls))
+    return times, partly
 
 
 def _unescaped(text: str) -> list[_Entry]:

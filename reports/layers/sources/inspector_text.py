@@ -9,6 +9,7 @@ import msgspec
 
 from reports.layers.found import Described, Found, Source
 from reports.layers.sources import export_layer_info
+from reports.layers.sources._numbers import bounded
 
 FIELD = re.compile(r", (LayerType|Inputs|Outputs|ParameterType|TacticName|TacticValue|StreamId|Metadata|Origin|Weights|Bias): ?")
 TENSOR = re.compile(
@@ -32,6 +33,7 @@ def described(lines: Iterable[str]) -> list[Described]:
     inside = False
     found: list[Described] = []
     for line in lines:
+        bounded(len(found))
         text = line.rstrip("\r")
         if not inside:
             inside = text.endswith("Layers:") and (text == "Layers:" or "] Layers:" in text)

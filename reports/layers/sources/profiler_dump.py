@@ -9,7 +9,7 @@ from typing import Any
 from common.errors import UserError
 from reports.layers.found import Found, Source, Time
 from reports.layers.sources._json import anything
-from reports.layers.sources._numbers import milliseconds
+from reports.layers.sources._numbers import bounded, milliseconds
 from reports.layers.sources.export_times import median
 
 WHAT = "a dump of IProfiler times"
@@ -20,6 +20,7 @@ def parse(data: bytes) -> Found:
 
     Raises UserError where layers have one bare number each: nothing says that those are times.
     """
+    bounded(data.count(b'":'))
     content = anything(data, WHAT)
     samples = _samples(content)
     if samples is None:

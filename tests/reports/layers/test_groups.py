@@ -8,7 +8,7 @@ import pytest
 
 from reports.layers.ancestry import nodes
 from reports.layers.found import Described, Time
-from reports.layers.groups import GROUP_OF, group
+from reports.layers.groups import GROUP_OF, PATTERN, group
 from reports.layers.layer import GROUPS, Tensor
 from reports.layers.rank import rank
 
@@ -52,6 +52,17 @@ GROUPED = [
 @pytest.mark.parametrize(("name", "operator", "expected"), GROUPED)
 def test_an_operator_goes_by_its_kind_and_else_by_its_module(name: str, operator: str, expected: str) -> None:
     assert grouped(name, operator) == expected
+
+
+def test_the_digits_that_a_pattern_keeps_are_all_that_tell_operators_apart() -> None:
+    assert not [word for word in GROUP_OF if word.encode().translate(PATTERN) != word.encode()]
+
+
+def test_equal_blocks_of_other_numbers_and_unequal_ones_keep_their_own_groups() -> None:
+    for block in ("3", "4", "17", "9999"):
+        assert grouped(f"/blocks.{block}/conv2d_{block}", "kgen") == "convolution"
+        assert grouped(f"/blocks.{block}/ln_{block}/mul_{block}", "kgen") == "LayerNorm"
+        assert grouped(f"/blocks.{block}/fc/mul_{block}", "kgen") == "elementwise"
 
 
 PRODUCTS = ["MatMul", "Gemm", "FusedMatMul", "FusedGemm", "QLinearMatMul", "MatMulInteger", "DynamicQuantizeMatMul", "MatMulNBits"]

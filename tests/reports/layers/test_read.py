@@ -15,6 +15,7 @@ import pytest
 from common.errors import UserError
 from reports.layers.profile import Profile
 from reports.layers.read import read, read_many
+from reports.layers.sources import _numbers
 from tests.reports.layers.files import ROWS, TABLE_LAST, TIMES, info, layer, log, profile, times
 
 TRACE = json.dumps(
@@ -223,6 +224,18 @@ def test_fifty_megabytes_of_one_line_are_refused_without_a_traceback(head: str, 
     path.write_bytes(head.encode() + b"a" * LONG)
     with pytest.raises(UserError, match=r"long\.json: "):
         read([path])
+
+
+@pytest.mark.parametrize("kind", ["exportProfile", "layer information", "names alone", "trtexec log", "IProfiler dump", "IProfiler log"])
+def test_a_file_of_more_layers_than_an_engine_can_have_is_refused(kind: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    text = KINDS.get(kind, '{"Layers": ["a", "b", "c \\"d\\""], "Bindings": []}')
+    file = write(tmp_path, x=text) / "x.json"
+    held = len(read([file]).layers)
+    monkeypatch.setattr(_numbers, "MOST_LAYERS", held - 1)
+    with pytest.raises(UserError, match=f"more than {held - 1} layers, which no engine has: give"):
+        read([file])
+    monkeypatch.setattr(_numbers, "MOST_LAYERS", held + 3)
+    assert len(read([file]).layers) == held
 
 
 def test_reading_imports_nothing_heavy() -> None:
