@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bench.matrix import AXES, choose, plan
+from bench.own_models import add_options, with_own
 from bench.stash import CHOICE
 from common.errors import UserError
 
@@ -26,6 +27,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--preset", default="quick", help="which matrix of bench/presets.toml: quick (default) or full")
     for axis in AXES:
         group.addoption(f"--{axis}", metavar="LIST", help=HELP[axis])
+    add_options(group.addoption)
     group.addoption("--checkpoint", action="append", default=[], metavar="NAME=PATH", help=CHECKPOINT)
     group.addoption("--threads", type=int, metavar="N", help="CPU threads of one inference (default: the preset's, 1)")
     group.addoption("--results", default="results", metavar="DIR", help="where runs are recorded (default: results)")
@@ -36,6 +38,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Refuse what is misspelt before anything is collected."""
     try:
         given = {axis: config.getoption(f"--{axis}") for axis in AXES}
+        given["variants"] = with_own(given["variants"], config.getoption)
         config.stash[CHOICE] = choose(config.getoption("--preset"), given, config.getoption("--threads"), config.getoption("--checkpoint"))
     except UserError as error:
         raise pytest.UsageError(str(error)) from None

@@ -11,17 +11,24 @@ from variants.precision import Precision
 from variants.variant import Array, Tensors, Variant
 
 
-def batches(inputs: Tensors, batch: int) -> list[Tensors]:
-    """The inputs [n, ...] in pieces of exactly `batch`; the last one is filled up with the first inputs again."""
+def batches(inputs: Tensors, batch: int, batched: bool = True) -> list[Tensors]:
+    """The inputs [n, ...] in pieces of exactly `batch`; the last one is filled up with the first inputs again.
+
+    Where axis 0 is no batch but numbers the runs, each run's inputs without it.
+    """
     count = len(next(iter(inputs.values())))
+    if not batched:
+        return [{name: np.asarray(array[row]) for name, array in inputs.items()} for row in range(count)]
     rows = np.arange(-(-count // batch) * batch) % count
     return [{name: np.ascontiguousarray(array[rows[i : i + batch]]) for name, array in inputs.items()} for i in range(0, len(rows), batch)]
 
 
-def outputs(runner: Runner, inputs: Tensors, batch: int) -> dict[str, Array]:
+def outputs(runner: Runner, inputs: Tensors, batch: int, batched: bool = True) -> dict[str, Array]:
     """All outputs for all inputs, by name, the fill-up removed."""
     count = len(next(iter(inputs.values())))
-    parts = [runner.run(feeds) for feeds in batches(inputs, batch)]
+    parts = [runner.run(feeds) for feeds in batches(inputs, batch, batched)]
+    if not batched:
+        return {name: np.stack([part[name] for part in parts]) for name in parts[0]}
     return {name: np.concatenate([part[name] for part in parts])[:count] for name in parts[0]}
 
 

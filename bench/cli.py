@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from bench.own_models import add_options
 from common.errors import UserError
 
 EXAMPLES = """examples:
@@ -57,6 +58,7 @@ def _parser() -> argparse.ArgumentParser:
     plan.add_argument("--preset", default="quick", help="matrix of bench/presets.toml (default: quick)")
     for axis in ("variants", "passes", "precisions", "batches", "backends"):
         plan.add_argument(f"--{axis}", metavar="LIST", help=f"comma list of {axis} in place of the preset's")
+    add_options(plan.add_argument)
     plan.set_defaults(run=_plan)
     report = commands.add_parser("report", help="render the HTML report of a run again")
     where = "folder of a run or a records file (default: results/latest)"
@@ -98,8 +100,11 @@ def _doctor(_: argparse.Namespace) -> int:
 
 def _plan(options: argparse.Namespace) -> int:
     from bench.matrix import AXES, choose, plan
+    from bench.own_models import with_own
 
-    planned = list(plan(choose(options.preset, {axis: getattr(options, axis) for axis in AXES})))
+    given = {axis: getattr(options, axis) for axis in AXES}
+    given["variants"] = with_own(given["variants"], lambda name: getattr(options, name))
+    planned = list(plan(choose(options.preset, given)))
     lines = []
     for cell in planned:
         if cell.left_out:

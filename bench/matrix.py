@@ -170,7 +170,10 @@ def _checkpoints(variants: Sequence[str], given: Sequence[str]) -> dict[str, str
         name, equals, path = text.partition("=")
         if not equals or not path:
             raise UserError(f"--checkpoint: '{text}' is not NAME=PATH, such as bert:base=checkpoints/bert")
-        full = find_variant(name.strip()).name
+        declared = find_variant(name.strip())
+        full = declared.name
+        if declared.value.ready is not None:
+            raise UserError(f"--checkpoint: {full} is an ONNX file, which holds its weights; leave --checkpoint out")
         if not any(belongs(variant, full) for variant in variants):
             raise UserError(f"--checkpoint: {full} is not in this run, which has {', '.join(variants)}; add it to --variants")
         checkpoint_files(Path(path))

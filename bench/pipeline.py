@@ -94,7 +94,7 @@ class Pipeline:
         variant = self.artefacts.variant(case.variant).value
         reference = self.artefacts.reference(case, phases)
         with phases("check"):
-            actual = check.outputs(runner, variant.inputs("test"), case.batch)
+            actual = check.outputs(runner, variant.inputs("test"), case.batch, variant.batched)
             found = check.accuracy(actual, variant, reference)
         precision = discover("variants.precisions", Precision)[case.precision].value
         self._verified[case] = check.tolerance(precision).violation(found) or ""
@@ -133,7 +133,8 @@ class Pipeline:
         return BuildOptions(shapes, preset.threads, preset.compute_capability, preset.build_limit_s, bounds)
 
     def _timed_inputs(self, case: Case) -> Tensors:
-        return check.batches(self.artefacts.variant(case.variant).value.inputs("test"), case.batch)[0]
+        variant = self.artefacts.variant(case.variant).value
+        return check.batches(variant.inputs("test"), case.batch, variant.batched)[0]
 
 
 @dataclass(slots=True)

@@ -66,7 +66,7 @@ class Accuracy(msgspec.Struct, frozen=True):
     @property
     def worst_snr_db(self) -> float:
         """The lowest signal-to-noise ratio over the outputs."""
-        return min(output.snr_db for output in self.outputs)
+        return min((output.snr_db for output in self.outputs), default=MAX_SNR_DB)
 
 
 class Tolerance(msgspec.Struct, frozen=True):

@@ -101,9 +101,10 @@ def _activations(model: onnx.ModelProto, tensors: Sequence[str], inputs: Tensors
     session = onnxruntime.InferenceSession(widened.SerializeToString(), options, providers=["CPUExecutionProvider"])
     computed = [name for name in tensors if name not in inputs]
     count, fixed = len(next(iter(inputs.values()))), _fixed_batch(model)
-    for start in range(0, count, fixed or BATCH):
-        rows = np.arange(start, start + fixed) % count if fixed else slice(start, start + BATCH)
-        feeds = {name: array[rows] for name, array in inputs.items()}
+    whole = any(len(port.shape) < inputs[port.name].ndim for port in session.get_inputs())
+    for start in range(0, count, 1 if whole else fixed or BATCH):
+        rows = start if whole else np.arange(start, start + fixed) % count if fixed else slice(start, start + BATCH)
+        feeds = {name: np.asarray(array[rows]) for name, array in inputs.items()}
         yield from ((name, feeds[name]) for name in tensors if name in feeds)
         if computed:  # asked for nothing, a session answers with everything
             yield from zip(computed, session.run(computed, feeds), strict=True)

@@ -65,6 +65,8 @@ def run_module(module: torch.nn.Module, outputs: tuple[str, ...], inputs: Tensor
 
 def reference(variant: Variant) -> dict[str, Array]:
     """The outputs of the PyTorch FP32 model on the whole test split, by output name, each [n, ...]."""
+    if variant.ready is not None:
+        return dict(variant.ready.reference())
     module, inputs = variant.module(), variant.inputs("test")
     size = variant.only_batch or REFERENCE_BATCH
     parts = [

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from common.discover import Declared, discover
 from common.errors import UserError, unknown
+from variants.own.opened import opened
 from variants.shapes import resized_inputs, timed
 from variants.variant import BATCH, Family, Model, Variant
 
@@ -27,6 +28,8 @@ def find(name: str) -> Declared[Variant]:
     Words after the name say how it is exported and timed: `opset17` (13 to 20), `sequence384` (a dynamic dimension, inside
     its range), `static` (no dynamic dimension). Raises UserError with what there is.
     """
+    if own := opened(name):
+        return own
     stem, *words = name.split(":")
     declared = discover(PACKAGE, Model).get(stem)
     if declared is None:

@@ -30,6 +30,20 @@ class Model:
 
 
 @dataclass(frozen=True, slots=True)
+class Ready:
+    """A model that is an ONNX file already: `write(path)` puts it there as it is, `reference()` gives its outputs on the test split.
+
+    `parameters` counts its weights. Where not `batched`, axis 0 of inputs and outputs only numbers the runs, and a run takes
+    and gives every tensor without it.
+    """
+
+    write: Callable[[Path], None]
+    reference: Callable[[], Tensors]
+    parameters: int
+    batched: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Variant(Model):
     """A model of the matrix, with real inputs and its own task metric.
 
@@ -66,6 +80,14 @@ class Variant(Model):
     unavailable: Callable[[], str | None] = lambda: None
     restore: Callable[[Path], torch.nn.Module] | None = None
     """The module with the weights of a checkpoint (file or folder), where those are not simply a state dict for `module()`."""
+
+    ready: Ready | None = None
+    """The export itself; then nothing asks for `module`."""
+
+    @property
+    def batched(self) -> bool:
+        """Whether axis 0 of all inputs and outputs is the batch; else it only numbers the runs."""
+        return self.ready is None or self.ready.batched
 
     def why_not(self, batch: int) -> str:
         """Why it cannot be made here or does not take `batch`; "" when it can."""
