@@ -29,12 +29,12 @@ def overlaps(first: Array, second: Array) -> Array:
     A box that is not finite or has no area overlaps nothing.
     """
     low, high, area = [], [], []
-    for boxes in (first.astype(np.float64), second.astype(np.float64)):
-        size = np.maximum(boxes[:, 2:], 0)
-        low.append(boxes[:, :2] - size / 2)
-        high.append(boxes[:, :2] + size / 2)
-        area.append(size.prod(axis=1))
     with np.errstate(invalid="ignore", divide="ignore"):
+        for boxes in (first.astype(np.float64), second.astype(np.float64)):
+            size = np.maximum(boxes[:, 2:], 0)
+            low.append(boxes[:, :2] - size / 2)
+            high.append(boxes[:, :2] + size / 2)
+            area.append(size.prod(axis=1))
         sides = np.minimum(high[0][:, None], high[1]) - np.maximum(low[0][:, None], low[1])
         common = np.maximum(sides, 0).prod(axis=2)
         shares: Array = common / (area[0][:, None] + area[1] - common)

@@ -140,19 +140,26 @@ class UniFormer(nn.Module):
         self.patch_embed2 = PatchEmbed(first, second, 2)
         self.patch_embed3 = PatchEmbed(second, third, 2)
         self.patch_embed4 = PatchEmbed(third, fourth, 2)
-        self.blocks1 = nn.Sequential(*(LocalBlock(first) for _ in range(config.depths[0])))
-        self.blocks2 = nn.Sequential(*(LocalBlock(second) for _ in range(config.depths[1])))
-        self.blocks3 = nn.Sequential(*(GlobalBlock(third, third // config.head_width) for _ in range(config.depths[2])))
-        self.blocks4 = nn.Sequential(*(GlobalBlock(fourth, fourth // config.head_width) for _ in range(config.depths[3])))
+        self.blocks1 = nn.ModuleList(LocalBlock(first) for _ in range(config.depths[0]))
+        self.blocks2 = nn.ModuleList(LocalBlock(second) for _ in range(config.depths[1]))
+        self.blocks3 = nn.ModuleList(GlobalBlock(third, third // config.head_width) for _ in range(config.depths[2]))
+        self.blocks4 = nn.ModuleList(GlobalBlock(fourth, fourth // config.head_width) for _ in range(config.depths[3]))
         self.norm = nn.BatchNorm2d(fourth)
         self.head = nn.Linear(fourth, config.classes)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """[batch, 3, height, width] float32, sides multiples of 32 -> logits [batch, classes] float32."""
-        x = self.blocks1(self.patch_embed1(images))
-        x = self.blocks2(self.patch_embed2(x))
-        x = self.blocks3(self.patch_embed3(x))
-        x = self.blocks4(self.patch_embed4(x))
+        stages = (
+            (self.patch_embed1, self.blocks1),
+            (self.patch_embed2, self.blocks2),
+            (self.patch_embed3, self.blocks3),
+            (self.patch_embed4, self.blocks4),
+        )
+        x = images
+        for patch_embed, blocks in stages:
+            x = patch_embed(x)
+            for block in blocks:
+                x = block(x)
         return self.head(self.norm(x).flatten(2).mean(-1))  # type: ignore[no-any-return]
 
 
