@@ -6,6 +6,8 @@ READY := $(VENV)/.ready
 RUN := $(VENV)/bin/python -m
 STUBS := $(wildcard ../shared/stubs/rtx1)
 TENSORRT_STUBS := $(wildcard ../shared/stubs/trt*)
+# Written for the bindings of TensorRT 10, 11 and TensorRT-RTX alike, under the name of the first two.
+API := variants/api variants/api_layers.py variants/api_network.py
 RESULTS ?= results
 # More words for pytest: make bench BENCH="--preset full"
 BENCH ?=
@@ -26,8 +28,11 @@ test: $(READY) browser compiler check ## lint, types, layering and all tests
 check: $(READY) ## lint, types and layering alone
 	@$(RUN) ruff check . && $(RUN) ruff format --check .
 	@MYPYPATH=$(STUBS) $(RUN) mypy
-	@for stubs in $(TENSORRT_STUBS); do echo "the plugins against $${stubs##*/}:"; \
-	  MYPYPATH=$$stubs $(RUN) mypy --cache-dir .mypy_cache/$${stubs##*/} plugins/tensorrt tests/plugins/tensorrt || exit 1; done
+	@for stubs in $(TENSORRT_STUBS); do echo "the plugins and the network API against $${stubs##*/}:"; \
+	  MYPYPATH=$$stubs $(RUN) mypy --cache-dir .mypy_cache/$${stubs##*/} plugins/tensorrt tests/plugins/tensorrt $(API) || exit 1; done
+	@for stubs in $(STUBS); do echo "the network API against $${stubs##*/}:"; mkdir -p .mypy_cache/as_tensorrt && \
+	  ln -sfn $$(cd $$stubs && pwd)/tensorrt_rtx .mypy_cache/as_tensorrt/tensorrt && \
+	  MYPYPATH=.mypy_cache/as_tensorrt $(RUN) mypy --cache-dir .mypy_cache/$${stubs##*/} $(API) || exit 1; done
 	@$(VENV)/bin/lint-imports --no-logo
 
 format: $(READY) ## format the code

@@ -13,11 +13,13 @@ pytest_plugins = ["bench.plugin"]
 
 HELP = {
     "variants": "models and sizes, such as vit_digits,bert:base; opset17, sequence384 or static may follow: vit:base:opset17",
+    "sources": "where the network comes from: onnx (default), api (TensorRT's network API; variants/api), or both",
     "passes": "graph passes; + joins them to a pipeline: none,fold,fold+fuse_layernorm",
     "precisions": "such as fp32,fp16,int8_entropy",
     "batches": "such as 1,8,32",
     "backends": "such as onnxruntime,tensorrt_rtx",
 }
+ALSO = {"sources": ("--source",)}
 CHECKPOINT = "weights for a variant: a .safetensors or .pt file, or a folder that holds one (may be given several times)"
 
 
@@ -26,7 +28,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("trtbench", "the matrix (trtbench plan lists the cases)")
     group.addoption("--preset", default="quick", help="which matrix of bench/presets.toml: quick (default) or full")
     for axis in AXES:
-        group.addoption(f"--{axis}", metavar="LIST", help=HELP[axis])
+        group.addoption(f"--{axis}", *ALSO.get(axis, ()), metavar="LIST", help=HELP[axis])
     add_options(group.addoption)
     group.addoption("--checkpoint", action="append", default=[], metavar="NAME=PATH", help=CHECKPOINT)
     group.addoption("--threads", type=int, metavar="N", help="CPU threads of one inference (default: the preset's, 1)")

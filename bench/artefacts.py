@@ -21,8 +21,9 @@ from bench.passes import find, kernels
 from bench.phases import Phases
 from common.discover import Declared, discover
 from common.errors import UserError
-from reports.case import Case
+from reports.case import API, Case
 from reports.record import GraphSize, Step
+from variants.api_network import write
 from variants.calibration import Ranges
 from variants.checkpoint import replaced
 from variants.export import export, reference
@@ -66,8 +67,11 @@ class Artefacts:
         return replaced(find_variant(name), self.checkpoints)
 
     def transformed(self, case: Case, phases: Phases) -> Transformed:
-        """Export, each pass in order, then the precision."""
+        """Export, each pass in order, then the precision; for the network API the weights in that precision, without steps."""
         variant = self.variant(case.variant)
+        if case.source == API:
+            graph = self._layered(variant, case, phases)
+            return Transformed(graph, (), (("weights", graph.sha256),))
         graph = self._export(variant, case.batch, phases)
         steps, digests = [], [("export", graph.sha256)]
         for name in case.passes:
@@ -86,7 +90,8 @@ class Artefacts:
         declared = discover("bench.backends", Backend)[case.backend]
         identity = [f"{name}={value}" for name, value in declared.value.identity(options)]
         placed = [placing.digest for placing in kernels(case.passes)]
-        key = [graph.sha256, declared.name, declared.digest, sources(BACKENDS, "_*.py"), *identity, *placed]
+        written = [sources(VARIANTS), sources(VARIANTS / "api")] if case.source == API else []
+        key = [graph.sha256, declared.name, declared.digest, sources(BACKENDS, "_*.py"), *identity, *placed, *written]
 
         def make(file: Path) -> BuildInfo:
             info: BuildInfo = declared.value.build(graph.path, file, options)
@@ -120,6 +125,17 @@ class Artefacts:
             raise UserError(f"{error.filename}: variant '{variant.name}' needs this file; restore it with git checkout") from error
         libraries = [library(name) for name in ("torch", *value.distributions)]
         return [variant.name, variant.digest, sources(VARIANTS), *libraries, str(value.opset), *files]
+
+    def _layered(self, variant: Declared[Variant], case: Case, phases: Phases) -> Artefact[StepInfo]:
+        """The weights and what they are for; one for all batches unless every dimension is fixed."""
+        fixed = [] if variant.value.dynamic else [f"static, batch {case.batch}"]
+
+        def make(file: Path) -> StepInfo:
+            size = GraphSize(0, *write(variant.value, variant.name, file, case.precision, case.batch))
+            return StepInfo(size, size)
+
+        key = [*self._model_key(variant), sources(VARIANTS / "api"), case.precision, *fixed]
+        return self._stage(phases, "weights", key, make)
 
     def _export(self, variant: Declared[Variant], batch: int, phases: Phases) -> Artefact[StepInfo]:
         """The export, checked against PyTorch when it is made; one for all batches unless every dimension is fixed."""

@@ -10,6 +10,7 @@ from typing import Protocol
 
 import msgspec
 
+from reports.case import ONNX
 from reports.layers.layer import Layer
 from variants.variant import Array, Tensors
 
@@ -32,7 +33,8 @@ class BuildOptions:
 
     `shapes` are the (name, dimensions) of all inputs, batch included, that the plan is built for and best at; `threads`
     are CPU threads; `compute_capability` (such as "8.9") counts where no GPU says; `limit_s` seconds end a build;
-    `bounds` are the (name, smallest, largest) dimensions that it must take as well, where they are not those of `shapes`.
+    `bounds` are the (name, smallest, largest) dimensions that it must take as well, where they are not those of `shapes`;
+    `source` says what the model file is: an ONNX graph, or weights for variants/api.
     """
 
     shapes: tuple[tuple[str, tuple[int, ...]], ...]
@@ -40,6 +42,7 @@ class BuildOptions:
     compute_capability: str
     limit_s: float
     bounds: tuple[tuple[str, tuple[int, ...], tuple[int, ...]], ...] = ()
+    source: str = ONNX
 
     @property
     def profile(self) -> tuple[tuple[str, tuple[tuple[int, ...], ...]], ...]:
@@ -83,6 +86,10 @@ class Backend(ABC):
     def why_no_plugins(self) -> str | None:
         """Why a graph with TensorRT plugin nodes is not built here; None when they are registered and `bare(model)` is built."""
         return "a plugin runs under TensorRT only: this backend would measure something else under its name (docs/plugins.md)"
+
+    def why_no_network_api(self) -> str | None:
+        """Why a network is not built layer by layer here; None where the backend has TensorRT's Python API."""
+        return "the network API is TensorRT's: this backend reads ONNX only"
 
     @abstractmethod
     def load(self, plan: Path, options: BuildOptions) -> Runner:

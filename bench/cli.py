@@ -56,7 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     doctor.set_defaults(run=_doctor)
     plan = commands.add_parser("plan", help="list the cases that would run, the ones left out and why")
     plan.add_argument("--preset", default="quick", help="matrix of bench/presets.toml (default: quick)")
-    for axis in ("variants", "passes", "precisions", "batches", "backends"):
+    for axis in ("variants", "sources", "passes", "precisions", "batches", "backends"):
         plan.add_argument(f"--{axis}", metavar="LIST", help=f"comma list of {axis} in place of the preset's")
     add_options(plan.add_argument)
     plan.set_defaults(run=_plan)

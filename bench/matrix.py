@@ -6,6 +6,7 @@ import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import product
 from pathlib import Path
 from typing import TypeVar
 
@@ -15,14 +16,15 @@ from bench.backend import Backend
 from bench.passes import find, refusal
 from common.discover import discover
 from common.errors import UserError, unknown
-from reports.case import Case
+from reports.case import API, ONNX, Case
+from variants.api_network import why_not as why_not_api
 from variants.checkpoint import belongs
 from variants.checkpoint import files as checkpoint_files
 from variants.find import find as find_variant
 from variants.precision import Precision
 
 PRESETS = Path(__file__).parent / "presets.toml"
-AXES = ("variants", "passes", "precisions", "batches", "backends")
+AXES = ("variants", "sources", "passes", "precisions", "batches", "backends")
 BASELINE_PRECISION = "fp32"
 T = TypeVar("T")
 
@@ -36,11 +38,12 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     precisions: tuple[str, ...] = ()
     batches: tuple[int, ...] = ()
     backends: tuple[str, ...] = ()
+    sources: tuple[str, ...] = ()
 
     def matches(self, case: Case) -> bool:
         """Whether every named axis holds the case's value."""
         value = {"variants": case.variant, "passes": case.pipeline, "precisions": case.precision, "backends": case.backend}
-        named = [(getattr(self, axis), got) for axis, got in value.items()]
+        named = [(getattr(self, axis), got) for axis, got in (value | {"sources": case.source}).items()]
         return all(not wanted or got in wanted for wanted, got in named) and (not self.batches or case.batch in self.batches)
 
     def names(self, axes: Iterable[str]) -> bool:
@@ -60,6 +63,7 @@ class Preset(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     precisions: tuple[str, ...]
     batches: tuple[int, ...]
     backends: tuple[str, ...]
+    sources: tuple[str, ...] = (ONNX,)
     leave_out: tuple[Rule, ...] = ()
     cap_s: float = 2.0
     threads: int = 1
@@ -129,16 +133,24 @@ def plan(choice: Choice) -> Iterator[Planned]:
         model = find_variant(variant).value
         for backend in _once(preset.backends):
             for batch in _once(preset.batches):
-                for passes in _once(preset.passes):
+                for source, passes in product(_once(preset.sources), _once(preset.passes)):
                     for precision in _once(preset.precisions):
-                        case = Case(variant, split_pipeline(passes), precision, batch, backend)
-                        why = next((rule.why for rule in rules if rule.matches(case)), "")
+                        case = Case(variant, split_pipeline(passes), precision, batch, backend, source)
+                        why = next((rule.why for rule in rules if rule.matches(case)), "") or why_not_from(case)
                         yield Planned(case, why, reasons[backend] or refused[passes, backend] or model.why_not(batch))
 
 
 def baseline_of(case: Case) -> Case:
     """The case that takes turns with it: the raw export in fp32 on the same backend and batch."""
     return Case(case.variant, (), BASELINE_PRECISION, case.batch, case.backend)
+
+
+def why_not_from(case: Case) -> str:
+    """Why this case has no network from its source; "" when it has. ONNX gives every case one."""
+    if case.source == ONNX:
+        return ""
+    backend = discover("bench.backends", Backend)[case.backend].value
+    return backend.why_no_network_api() or why_not_api(case.variant, case.passes, case.precision)
 
 
 def split_pipeline(text: str) -> tuple[str, ...]:
@@ -148,6 +160,7 @@ def split_pipeline(text: str) -> tuple[str, ...]:
 
 def _check_names(preset: Preset) -> None:
     for kind, values, known in (
+        ("source", preset.sources, (ONNX, API)),
         ("precision", preset.precisions, discover("variants.precisions", Precision)),
         ("backend", preset.backends, discover("bench.backends", Backend)),
     ):

@@ -11,7 +11,7 @@ from pathlib import Path
 from bench import check
 from bench.artefacts import Artefacts
 from bench.backend import Backend, BuildOptions, Runner
-from bench.matrix import Preset, baseline_of
+from bench.matrix import Preset, baseline_of, why_not_from
 from bench.measure.protocol import Call, Protocol, measure
 from bench.measure.quiet import quiet
 from bench.passes import refusal
@@ -68,7 +68,7 @@ class Pipeline:
     def _outcome(self, case: Case, progress: _Progress) -> r.Outcome:
         backend = discover("bench.backends", Backend)[case.backend].value
         variant = self.artefacts.variant(case.variant).value
-        if reason := backend.unavailable() or refusal(case.passes, backend) or variant.why_not(case.batch):
+        if reason := backend.unavailable() or refusal(case.passes, backend) or why_not_from(case) or variant.why_not(case.batch):
             return r.Unsupported(reason)
         options = self._options(case)
         graph = self.artefacts.transformed(case, progress.phases)
@@ -130,7 +130,7 @@ class Pipeline:
         variant, inputs = self.artefacts.variant(case.variant).value, self._timed_inputs(case)
         shapes = tuple((name, array.shape) for name, array in inputs.items())
         bounds = tuple((name, *_bounds(variant, name, shape)) for name, shape in shapes)
-        return BuildOptions(shapes, preset.threads, preset.compute_capability, preset.build_limit_s, bounds)
+        return BuildOptions(shapes, preset.threads, preset.compute_capability, preset.build_limit_s, bounds, case.source)
 
     def _timed_inputs(self, case: Case) -> Tensors:
         variant = self.artefacts.variant(case.variant).value

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import msgspec
 
+ONNX, API = "onnx", "api"
+"""Where the network comes from: an ONNX export, or layers added through TensorRT's Python API."""
+
 
 class Case(msgspec.Struct, frozen=True, order=True):
     """variant x graph passes x precision x batch x backend.
 
-    `passes` are applied in order; the empty tuple is the raw export and reads "none".
+    `passes` are applied in order; the empty tuple is the raw export and reads "none". `source` is ONNX or API; a network of
+    the API, which takes no passes, reads "api" in their place.
     """
 
     variant: str
@@ -16,11 +20,12 @@ class Case(msgspec.Struct, frozen=True, order=True):
     precision: str
     batch: int
     backend: str
+    source: str = ONNX
 
     @property
     def pipeline(self) -> str:
-        """The passes as the user writes them: "fold+fuse_layernorm", or "none"."""
-        return "+".join(self.passes) or "none"
+        """The passes as the user writes them: "fold+fuse_layernorm", or "none"; before them "api" where that is the source."""
+        return "+".join(([] if self.source == ONNX else [self.source]) + list(self.passes)) or "none"
 
     @property
     def id(self) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TypeAlias
 
-from reports.case import Case
+from reports.case import ONNX, Case
 from reports.journal import Journal
 from reports.record import Built, Environment, Failed, Measured, Record
 from reports.statistics import Estimate, gain
@@ -52,8 +52,8 @@ class Entry:
 
     @property
     def is_plain(self) -> bool:
-        """Whether this is the plain export: no passes, fp32."""
-        return not self.case.passes and self.case.precision == PLAIN
+        """Whether this is the plain ONNX export: no passes, fp32."""
+        return not self.case.passes and self.case.precision == PLAIN and self.case.source == ONNX
 
     @property
     def reason(self) -> str:

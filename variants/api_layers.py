@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import count, takewhile
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import numpy as np
 
@@ -42,9 +42,7 @@ class Layers:
     TensorRT keeps pointers to the weights, not copies: this object must live until the engine is built.
     """
 
-    def __init__(
-        self, trt: Bindings, network: tensorrt.INetworkDefinition, weights: Mapping[str, Array], dtype: type[np.floating] = np.float32
-    ) -> None:
+    def __init__(self, trt: Bindings, network: tensorrt.INetworkDefinition, weights: Mapping[str, Array], dtype: np.dtype[Any]) -> None:
         self.trt, self.network, self.dtype = trt, network, dtype
         self._weights, self._taken = weights, set[str]()
         self._kept: list[Array] = []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from tensorrt import INetworkDefinition  # type: ignore[import-not-found, unused-ignore]  # present with TensorRT or its stubs
 
 PACKAGE = "variants.api"
+DTYPES = {"fp32": "float32", "fp16": "float16"}
+"""What a network can be built in by precision; INT8 is ranges and Q/DQ nodes of an ONNX graph."""
 DESCRIPTION = "trtbench"
 """The safetensors file's metadata entry."""
 
@@ -46,26 +48,33 @@ class Input(msgspec.Struct, frozen=True):
 
 
 class Description(msgspec.Struct, frozen=True):
-    """What the weights are for: all that is needed to build without torch and without the variant."""
+    """What the weights are for: all that is needed to build without torch and without the variant.
+
+    `dtype` is what the network computes in, as numpy calls it; its inputs and outputs stay what they are.
+    """
 
     network: str
+    dtype: str
     settings: dict[str, float | int]
     inputs: tuple[Input, ...]
     outputs: tuple[str, ...]
 
 
-def why_not(name: str) -> str:
-    """Why the variant called `name` cannot be built through the network API; "" when it can."""
+def why_not(name: str, passes: Sequence[str] = (), precision: str = "fp32") -> str:
+    """Why the variant called `name` has no network API form behind these passes, in this precision; "" when it has."""
     known = discover(PACKAGE, ApiNetwork)
-    if _stem(name) in known:
-        return ""
-    return f"{_stem(name)} is not written layer by layer; {', '.join(known)} are (variants/api)"
+    if _stem(name) not in known:
+        return f"{_stem(name)} is not written layer by layer; {', '.join(known)} are (variants/api)"
+    if passes:
+        return "graph passes rewrite ONNX: a network of the API has none"
+    return "" if precision in DTYPES else f"a network of the API is built in {' or '.join(DTYPES)}"
 
 
-def write(variant: Variant, name: str, path: Path, batch: int = 1) -> None:
+def write(variant: Variant, name: str, path: Path, precision: str = "fp32", batch: int = 1) -> tuple[int, int]:
     """Write the weights of `variant`, called `name`, and what they are for, to the safetensors file `path`.
 
-    Inputs are dynamic where the ONNX export's are; a variant that is not dynamic is fixed at `batch`.
+    Inputs are dynamic where the ONNX export's are; a variant that is not dynamic is fixed at `batch`. The weights lie there as
+    they are, the layers round them to `precision`. Returns how many there are and their bytes.
     """
     from safetensors.numpy import save_file
 
@@ -74,14 +83,17 @@ def write(variant: Variant, name: str, path: Path, batch: int = 1) -> None:
     example = inputs_at(variant, {BATCH: fixed})
     description = Description(
         network=_stem(name),
+        dtype=DTYPES[precision],
         settings=dict(discover(PACKAGE, ApiNetwork)[_stem(name)].value.settings(module)),
         inputs=tuple(Input(key, array.dtype.name, _shape(variant, key, array)) for key, array in example.items()),
         outputs=variant.outputs,
     )
-    save_file(weights(module), path, metadata={DESCRIPTION: msgspec.json.encode(description).decode()})
+    arrays = weights(module)
+    save_file(arrays, path, metadata={DESCRIPTION: msgspec.json.encode(description).decode()})
+    return len(arrays), sum(array.nbytes for array in arrays.values())
 
 
-def define(path: Path, trt: Bindings, network: INetworkDefinition, dtype: type[np.floating] = np.float32) -> Layers:
+def define(path: Path, trt: Bindings, network: INetworkDefinition) -> Layers:
     """Add the network of the file `path` to `network`; what is returned must live until the engine is built.
 
     Raises UserError when a weight is left over: the layers would not be that model.
@@ -91,7 +103,7 @@ def define(path: Path, trt: Bindings, network: INetworkDefinition, dtype: type[n
 
     with safe_open(path, framework="numpy") as file:
         description = msgspec.json.decode(file.metadata()[DESCRIPTION], type=Description)
-    layers = Layers(trt, network, load_file(path), dtype)
+    layers = Layers(trt, network, load_file(path), np.dtype(description.dtype))
     inputs = [layers.input(given.name, given.shape, np.dtype(given.dtype)) for given in description.inputs]
     built = discover(PACKAGE, ApiNetwork)[description.network].value.build(layers, *inputs, **description.settings)
     for name, tensor in zip(description.outputs, built if isinstance(built, tuple) else (built,), strict=True):

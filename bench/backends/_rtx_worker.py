@@ -1,4 +1,7 @@
-"""Parse and build one ONNX file with TensorRT-RTX, in a process that may crash: MODEL PLAN ANSWER SHAPES CAPABILITY."""
+"""Build an ONNX file or a network of variants/api with TensorRT-RTX, in a process that may crash.
+
+MODEL PLAN ANSWER SHAPES CAPABILITY SOURCE are its arguments.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,9 @@ import msgspec
 import tensorrt_rtx as trt
 
 from bench.backend import BuildInfo
+from common.errors import UserError
+from reports.case import API
+from variants.api_network import define
 
 Shapes = tuple[tuple[str, tuple[tuple[int, ...], ...]], ...]
 INCONSISTENT = "not self-consistent"
@@ -51,17 +57,30 @@ def refusal(built: bool, log: Log) -> str:
     return "; ".join(inconsistent or log.errors) or "the builder gave no reason"
 
 
-def build(model: Path, plan: Path, shapes: Shapes, target: str) -> BuildInfo:
+def define_network(model: Path, network: trt.INetworkDefinition, source: str, log: Log) -> tuple[str, object]:
+    """Fill `network`; why that was refused ("" when it was not), and what must live until the engine is built."""
+    if source == API:
+        try:
+            return "", define(model, trt, network)
+        except UserError as error:
+            return "; ".join((str(error), *log.errors)), None
+    parser = trt.OnnxParser(network, log)
+    if parser.parse_from_file(str(model)):
+        return "", parser
+    refused = "; ".join(parser.get_error(number).desc() for number in range(parser.num_errors))
+    return refused or "; ".join(log.errors) or "the parser gave no reason", parser
+
+
+def build(model: Path, plan: Path, shapes: Shapes, target: str, source: str) -> BuildInfo:
     """Write the plan, or an empty file when the graph was refused."""
     log = Log()
     builder = trt.Builder(log)
     network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
-    parser = trt.OnnxParser(network, log)
     start = time.perf_counter()
     plan.write_bytes(b"")
-    if not parser.parse_from_file(str(model)):
-        refused = "; ".join(parser.get_error(number).desc() for number in range(parser.num_errors))
-        return _answer(target, start, log, refused or "; ".join(log.errors) or "the parser gave no reason")
+    refused, _kept = define_network(model, network, source, log)
+    if refused:
+        return _answer(target, start, log, refused)
     config = builder.create_builder_config()
     config.clear_flag(trt.BuilderFlag.TF32)
     config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED
@@ -85,8 +104,8 @@ def _answer(target: str, start: float, log: Log, refused: str) -> BuildInfo:
 
 def main() -> None:
     """Build and write the answer as JSON, the last thing done."""
-    model, plan, answer, shapes, target = sys.argv[1:]
-    info = build(Path(model), Path(plan), msgspec.json.decode(shapes, type=Shapes), target)
+    model, plan, answer, shapes, target, source = sys.argv[1:]
+    info = build(Path(model), Path(plan), msgspec.json.decode(shapes, type=Shapes), target, source)
     Path(answer).write_bytes(msgspec.json.encode(info))
 
 

@@ -43,7 +43,7 @@ class TensorRTRTX(Backend):
         with tempfile.TemporaryDirectory() as folder:
             answer = Path(folder) / "answer.json"
             command = [sys.executable, "-m", "bench.backends._rtx_worker", str(model), str(plan), str(answer)]
-            command += [msgspec.json.encode(options.profile).decode(), options.compute_capability]
+            command += [msgspec.json.encode(options.profile).decode(), options.compute_capability, options.source]
             try:
                 done = subprocess.run(
                     command, cwd=ROOT, capture_output=True, text=True, timeout=options.limit_s, env=os.environ | {"PYTHONPATH": str(ROOT)}
@@ -61,6 +61,10 @@ class TensorRTRTX(Backend):
     def why_no_plugins(self) -> str | None:
         """Its parser ends the process when a Python plugin is registered; without one it builds ONNX's own LayerNormalization."""
         return "TensorRT-RTX takes no plugins (docs/plugins.md)"
+
+    def why_no_network_api(self) -> str | None:
+        """It has the same Python API as TensorRT."""
+        return None
 
     def load(self, plan: Path, options: BuildOptions) -> Runner:
         """Raises UserError: build-only."""

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from reports.blocks import MISSING, Block, Cell, Chooser, Column, Option, Prose, Table
+from reports.case import ONNX
 from reports.record import Measured
 from reports.run import PLAIN, Entry, Run, step_gain
 from reports.section import Section
@@ -30,13 +31,16 @@ def rungs(entries: Sequence[Entry]) -> tuple[Rung, ...]:
     """The ladder of one place: the plain export, pipelines by what they extend, then the other precisions.
 
     The deepest branch comes first; a pipeline that extends none stands beside it. A precision stands on the
-    longest pipeline it was tried with; its other combinations are in the matrix.
+    longest pipeline it was tried with; its other combinations are in the matrix. Networks of another source come last.
     """
+    layered = [entry for entry in entries if entry.case.source != ONNX]
+    entries = [entry for entry in entries if entry.case.source == ONNX]
     plain = {entry.case.passes: entry for entry in entries if entry.case.precision == PLAIN}
     parents = {passes: _parent(passes, plain) for passes in plain}
     tops = [passes for passes in plain if parents[passes] is None]
     tree = tuple(rung for top in sorted(tops, key=len) for rung in _grow(top, plain, parents, 0))
-    return tree + tuple(_precision_rungs(entries, plain))
+    apart = (Rung(f"{entry.case.pipeline} → {entry.case.precision}", entry, plain.get(()), 0) for entry in layered)
+    return (*tree, *_precision_rungs(entries, plain), *apart)
 
 
 def _parent(passes: tuple[str, ...], known: dict[tuple[str, ...], Entry]) -> tuple[str, ...] | None:

@@ -29,6 +29,7 @@ UNMASKED = "bert without a mask"
 class Both:
     """The same variant from either source; `kept` is what TensorRT points to."""
 
+    name: str
     kept: Sequence[object]
     layers: Layers
     variant: Variant
@@ -60,8 +61,9 @@ def both(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     strong = 1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED)
     api, parsed = builder.create_network(strong), builder.create_network(strong)
     module = export(made, folder / "model.onnx")
-    write(made, request.param.split()[0], folder / "weights")
+    name = request.param.split()[0]
+    write(made, name, folder / "weights")
     layers = define(folder / "weights", trt, api)
     parser = trt.OnnxParser(parsed, log)
     assert parser.parse_from_file(str(folder / "model.onnx"))
-    return Both((log, builder, parser), layers, made, module, api, parsed)
+    return Both(name, (log, builder, parser), layers, made, module, api, parsed)

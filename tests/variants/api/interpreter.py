@@ -115,13 +115,14 @@ def _matrix_multiply(layer: Any, a: torch.Tensor, b: torch.Tensor) -> torch.Tens
 
 
 def _turned(x: torch.Tensor, op: Any) -> torch.Tensor:
-    return x.mT if op == trt.MatrixOperation.TRANSPOSE else x
+    return x.transpose(-2, -1) if op == trt.MatrixOperation.TRANSPOSE else x
 
 
 def _normalization(layer: Any, x: torch.Tensor, scale: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
     axes = _axes(layer.axes)
     centred = x - x.mean(axes, keepdim=True)
-    return centred / (centred.square().mean(axes, keepdim=True) + layer.epsilon).sqrt() * scale + bias
+    made: torch.Tensor = centred / (centred.square().mean(axes, keepdim=True) + layer.epsilon).sqrt() * scale + bias
+    return made
 
 
 def _reduce(layer: Any, x: torch.Tensor) -> torch.Tensor:

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import chain
 from math import prod
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +15,7 @@ import pytest
 import torch
 
 from tests.variants.api.conftest import Both
+from variants.api_network import define, write
 from variants.shapes import inputs_at
 from variants.variant import BATCH, Array
 
@@ -84,7 +86,7 @@ def operations(network: trt.INetworkDefinition) -> Iterator[Operation]:
 
 def fix(network: trt.INetworkDefinition, shapes: dict[str, Sequence[int]]) -> None:
     for tensor in map(network.get_input, range(network.num_inputs)):
-        tensor.shape = shapes[tensor.name]
+        tensor.shape = shapes[tensor.name]  # type: ignore[assignment, unused-ignore]  # the bindings take any sequence
 
 
 def test_operations_are_the_parsed_ones_layer_by_layer(both: Both) -> None:
@@ -115,3 +117,17 @@ def test_the_layers_compute_what_pytorch_computes(both: Both) -> None:
             np.testing.assert_allclose(got, wanted.numpy(), rtol=0, atol=2e-6)
     finally:
         module.float()
+
+
+def test_in_fp16_every_weight_is_the_rounded_one_and_the_interface_stays(both: Both, tmp_path: Path) -> None:
+    """Rounded copies belong to nobody but the layers: TensorRT only points to them."""
+    trt = importlib.import_module("tensorrt_rtx")
+    builder = trt.Builder(trt.Logger(trt.Logger.ERROR))
+    network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
+    write(both.variant, both.name, tmp_path / "weights", "fp16")
+    kept = define(tmp_path / "weights", trt, network)
+    assert interface(network) == interface(both.api)
+    full, half = dict(weights_of(both.api)), dict(weights_of(network))
+    assert {name: array.dtype for name, array in half.items()} == dict.fromkeys(full, np.dtype(np.float16))
+    assert all(np.array_equal(half[name], array.astype(np.float16)) for name, array in full.items())
+    assert kept.dtype == np.float16
