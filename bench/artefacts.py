@@ -17,12 +17,14 @@ from bench.backend import Backend, BuildInfo, BuildOptions
 from bench.cache import Artefact, Cache, file_digest, library, sources
 from bench.export_check import refuse_difference
 from bench.graph_size import graph_size
+from bench.model_facts import model_facts
 from bench.passes import find, kernels
 from bench.phases import Phases
 from common.discover import Declared, discover
 from common.errors import UserError
+from reports import layers
 from reports.case import API, Case
-from reports.record import GraphSize, Step
+from reports.record import GraphSize, ModelFacts, Step
 from variants.api_network import write
 from variants.calibration import Ranges
 from variants.checkpoint import replaced
@@ -30,9 +32,11 @@ from variants.export import export, reference
 from variants.find import find as find_variant
 from variants.graph_pass import GraphPass
 from variants.precision import Precision, carries
-from variants.variant import Array, Ready, Variant
+from variants.shapes import described, timed
+from variants.variant import Array, Ready, Sizes, Variant
 
 VARIANTS = Path(variants.__file__).parent
+REPORTS_LAYERS = Path(layers.__file__).parent
 BACKENDS = Path(__file__).parent / "backends"
 T = TypeVar("T")
 
@@ -53,6 +57,7 @@ class Transformed:
     graph: Artefact[StepInfo]
     steps: tuple[Step, ...]
     digests: tuple[tuple[str, str], ...]
+    model: ModelFacts | None
 
 
 @dataclass(slots=True)
@@ -71,8 +76,9 @@ class Artefacts:
         variant = self.variant(case.variant)
         if case.source == API:
             graph = self._layered(variant, case, phases)
-            return Transformed(graph, (), (("weights", graph.sha256),))
+            return Transformed(graph, (), (("weights", graph.sha256),), None)
         graph = self._export(variant, case.batch, phases)
+        model = self._facts(graph, timed(variant.value, case.batch))
         steps, digests = [], [("export", graph.sha256)]
         for name in case.passes:
             declared = find(name)
@@ -83,7 +89,7 @@ class Artefacts:
         graph = self._precision(precision, graph, ranges, calibration, phases)
         steps.append(_step(precision, graph, precision.value.distribution))
         digests += [("calibration", calibration)] if calibration else []
-        return Transformed(graph, tuple(steps), (*digests, ("graph", graph.sha256)))
+        return Transformed(graph, tuple(steps), (*digests, ("graph", graph.sha256)), model)
 
     def plan(self, case: Case, graph: Artefact[StepInfo], options: BuildOptions, phases: Phases) -> Artefact[BuildInfo]:
         """Built by the case's backend; its identity is the graph and its kernels, the backend's versions and flags, and the batch."""
@@ -157,6 +163,13 @@ class Artefacts:
             return StepInfo(size, size, parameters=sum(p.numel() for p in module.parameters()))
 
         return self._stage(phases, "export", [*self._model_key(variant), *fixed], make)
+
+    def _facts(self, graph: Artefact[StepInfo], sizes: Sizes) -> ModelFacts:
+        def make(file: Path) -> ModelFacts:
+            file.touch()
+            return model_facts(graph.path, graph.info.before, graph.info.parameters, sizes)
+
+        return self.cache.artefact("facts", [graph.sha256, described(sizes), sources(REPORTS_LAYERS)], make, ModelFacts).info
 
     def _pass(self, declared: Declared[GraphPass], graph: Artefact[StepInfo], phases: Phases) -> Artefact[StepInfo]:
         key = [graph.sha256, declared.name, declared.digest, sources(VARIANTS), library(declared.value.distribution or "onnx")]

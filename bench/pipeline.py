@@ -63,6 +63,7 @@ class Pipeline:
             build=progress.build,
             accuracy=progress.accuracy,
             layers=progress.layers,
+            model=progress.model,
         )
 
     def _outcome(self, case: Case, progress: _Progress) -> r.Outcome:
@@ -72,7 +73,7 @@ class Pipeline:
             return r.Unsupported(reason)
         options = self._options(case)
         graph = self.artefacts.transformed(case, progress.phases)
-        progress.steps, progress.digests = graph.steps, graph.digests
+        progress.steps, progress.digests, progress.model = graph.steps, graph.digests, graph.model
         plan = self.artefacts.plan(case, graph.graph, options, progress.phases)
         if plan.info.rejection:
             return r.Rejected(plan.info.target, plan.info.rejection)
@@ -147,6 +148,7 @@ class _Progress:
     build: r.Build | None = None
     accuracy: Accuracy | None = None
     layers: tuple[Layer, ...] = ()
+    model: r.ModelFacts | None = None
 
 
 def _bounds(variant: Variant, name: str, shape: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[int, ...]]:

@@ -95,6 +95,22 @@ class GraphSize(msgspec.Struct, frozen=True):
     parameter_bytes: int
 
 
+class ModelFacts(msgspec.Struct, frozen=True):
+    """A model as exported, before any pass, at the shape `sizes` (in words) that is timed.
+
+    `parameters` are the PyTorch module's, 0 where there is none. `operations` (a multiply-add counts two) and `bytes_moved`
+    (read and written, nothing fused) are of one inference, without the `unknown` nodes whose cost does not follow from shapes.
+    """
+
+    sizes: str
+    opset: int
+    size: GraphSize
+    parameters: int
+    operations: int
+    bytes_moved: int
+    unknown: int
+
+
 class Step(msgspec.Struct, frozen=True):
     """One transform of the graph: a pass or the precision, in order.
 
@@ -151,4 +167,5 @@ class Record(msgspec.Struct, frozen=True):
     build: Build | None = None
     accuracy: Accuracy | None = None
     layers: tuple[Layer, ...] = ()
+    model: ModelFacts | None = None
     schema: int = SCHEMA

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -47,7 +47,7 @@ def network(checkpoint: Path | None = None) -> nn.Module:
     from variants.networks.sentence_encoder import SentenceEncoder
 
     config = BertConfig(hidden_size=384, num_hidden_layers=6, num_attention_heads=12, intermediate_size=1536)
-    encoder = restored(BertModel, config, checkpoint or _folder(), SPARE)
+    encoder: Any = restored(BertModel, config, checkpoint or _folder(), SPARE)
     encoder.pooler = None  # trained for another task, and read by nothing here
     return SentenceEncoder(encoder).eval()
 
