@@ -86,3 +86,13 @@ def test_many_ladders_are_chosen_from_instead_of_stacked() -> None:
     places = [timed(case(batch=batch), 1000.0) for batch in range(1, STACKED + 2)]
     assert not any(isinstance(block, Chooser) for block in ladder.blocks(run(*places[:STACKED])))
     assert any(isinstance(block, Chooser) for block in ladder.blocks(run(*places)))
+
+
+def test_networks_of_another_source_stand_apart_beside_the_plain_export() -> None:
+    layered = msgspec.structs.replace(case(), source="api")
+    found = rungs(
+        run(timed(layered, 800.0), timed(case(), 1000.0), timed(msgspec.structs.replace(layered, precision="fp16"), 500.0)).entries
+    )
+    assert [rung.step for rung in found] == ["plain export, fp32", "api → fp32", "api → fp16"]
+    assert [rung.below and rung.below.case for rung in found] == [None, case(), case()]
+    assert [rung.entry.is_plain for rung in found] == [True, False, False]
