@@ -35,7 +35,7 @@ def fill(module: nn.Module, seed: int, gain: Callable[[str, nn.Module], float]) 
 
 def _product(part: nn.Linear | nn.Conv1d | nn.Conv2d, gain: float, generator: torch.Generator) -> None:
     std = gain / part.weight[0].numel() ** 0.5
-    nn.init.trunc_normal_(part.weight, 0, std, -2 * std, 2 * std, generator)
+    part.weight.normal_(0, std, generator=generator).clamp_(-2 * std, 2 * std)
     if part.bias is not None:
         part.bias.normal_(0, BIAS_STD, generator=generator)
 

@@ -84,6 +84,16 @@ def test_every_block_keeps_its_activations_in_a_trained_models_range(size: str, 
     assert {name: std for name, std in found.items() if not 0.1 <= std <= 30} == {}
 
 
+@pytest.mark.parametrize(("block", "reach"), [(LocalBlock(8), 3), (GlobalBlock(8, 2), 7)], ids=["local", "global"])
+def test_a_local_block_sees_three_positions_away_by_its_3x3_and_5x5_and_a_global_one_all(block: nn.Module, reach: int) -> None:
+    before = torch.randn(1, 8, 15, 15, generator=torch.Generator().manual_seed(0))
+    after = before.clone()
+    after[..., 7, 7] += 1
+    with torch.no_grad():
+        changed = (block.eval()(before) != block(after)).any(dim=1)[0].nonzero() - 7
+    assert changed.abs().max() == reach
+
+
 @pytest.mark.parametrize(("part", "reaches"), [("blocks1.0", False), ("blocks2.0", False), ("blocks3.0", True), ("blocks4.0", True)])
 def test_the_first_two_stages_look_around_and_the_others_look_everywhere(part: str, reaches: bool) -> None:
     model, images = seeded_uniformer(TINY), torch.randn(1, 3, 128, 128, generator=torch.Generator().manual_seed(0))
