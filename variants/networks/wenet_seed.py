@@ -2,8 +2,9 @@
 
 On top of variants/seeded.py: queries and keys are 1.5 times as large, so that attention chooses; what closes a residual
 branch is divided by sqrt(2 blocks); what the position table's scale multiplies by sqrt(width) is divided by it. BatchNorm's
-statistics and the CTC output are then fitted to what the encoder really makes of speech-like features: the logits of a
-random output layer would be the same token in every frame, because the states of one utterance share most of what they are.
+statistics and the CTC output are then fitted to what the encoder really makes of speech-like features. A random output layer
+would say the same token in every frame, because states share most of what they are; a centred one says tokens without being
+sure of any, and half of them turn under 8 bits. So a token stands for the state of one frame, as a trained row does for a sound.
 Checked by tests/variants/networks/test_wenet.py: the standard deviation after each block, how many tokens are spoken and how
 many frames are blank.
 """
@@ -23,7 +24,11 @@ CLOSING = ("linear_out", "w_2", "pointwise_conv2")
 CHOOSING = ("linear_q", "linear_k")
 POSITION_STD = 0.2
 CONFIDENCE = 4.5
-"""Standard deviation of the logits over tokens: the best of 4,233 then has about half of the probability."""
+"""Standard deviation of the logits over tokens that are spoken: the best one is about as sure as a trained model is."""
+SOUNDS = 24
+"""Tokens that are spoken: there are a dozen sounds in the signals, in several shades."""
+RARE = 3.0
+"""All tokens that stand for no sound have together about exp(-RARE) of the blank's probability."""
 BLANKS = 0.45
 """Share of frames whose best token is the blank."""
 
@@ -73,13 +78,20 @@ def settle(model: WenetEncoder, speech: Tensor, lengths: Tensor, number: int) ->
 
 
 def _fit_output(layer: nn.Linear, states: Tensor, number: int) -> None:
-    """Logits of standard deviation CONFIDENCE over `states` [n, width], the blank the best of a share BLANKS of them."""
+    """Tokens that stand for the states [n, width] of SOUNDS frames; the blank where none is near; all others hardly ever."""
     draw = torch.Generator().manual_seed(number)
     mean, deviation = states.mean(0), states.std(0).clamp(min=1e-3)
-    weight = torch.empty_like(layer.weight).normal_(0.0, CONFIDENCE / math.sqrt(layer.in_features), generator=draw) / deviation
-    layer.weight.copy_(weight)
-    layer.bias.copy_(-weight @ mean)
-    layer.weight[-1], layer.bias[-1] = 0.0, -2 * CONFIDENCE  # the end of a sentence, which CTC does not learn to say
-    logits = layer(states)
-    lead = logits[:, 1:].amax(1) - logits[:, 0]
-    layer.bias[0] += lead.quantile(BLANKS)
+    normed = (states - mean) / deviation
+    sounds = normed[torch.randperm(len(normed), generator=draw)[:SOUNDS]]
+    nearness = normed @ sounds.T - sounds.square().sum(1) / 2
+    scale = CONFIDENCE / nearness.std(1).mean()
+    threshold = (scale * nearness).amax(1).quantile(BLANKS)
+    rare = threshold - math.log(layer.out_features) - RARE
+    weight = torch.empty_like(layer.weight).normal_(0.0, 1 / math.sqrt(layer.in_features), generator=draw)
+    bias = rare.repeat(layer.out_features)
+    tokens = 1 + torch.randperm(layer.out_features - 2, generator=draw)[: len(sounds)]
+    weight[tokens], bias[tokens] = scale * sounds, -scale * sounds.square().sum(1) / 2
+    weight[0], bias[0] = 0.0, threshold
+    weight[-1] = 0.0  # the end of a sentence, which CTC does not learn to say
+    layer.weight.copy_(weight / deviation)
+    layer.bias.copy_(bias - layer.weight @ mean)
