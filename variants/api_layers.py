@@ -39,7 +39,8 @@ if TYPE_CHECKING:
 class Layers:
     """Adds named layers to one network, with the weights of one PyTorch module by their names in its state dict.
 
-    TensorRT keeps pointers to the weights, not copies: this object must live until the engine is built.
+    TensorRT keeps pointers to the weights, not copies. The bindings of TensorRT-RTX 1.7.1 hold the arrays as long as the
+    network lives, which nothing promises: this object holds them too, and must live until the engine is built.
     """
 
     def __init__(self, trt: Bindings, network: tensorrt.INetworkDefinition, weights: Mapping[str, Array], dtype: np.dtype[Any]) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from itertools import chain
 from math import prod
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pytest
@@ -120,7 +120,7 @@ def test_the_layers_compute_what_pytorch_computes(both: Both) -> None:
 
 
 def test_in_fp16_every_weight_is_the_rounded_one_and_the_interface_stays(both: Both, tmp_path: Path) -> None:
-    """Rounded copies belong to nobody but the layers: TensorRT only points to them."""
+    """Read back from the network, which only points to the rounded copies."""
     trt = importlib.import_module("tensorrt_rtx")
     builder = trt.Builder(trt.Logger(trt.Logger.ERROR))
     network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
@@ -131,3 +131,28 @@ def test_in_fp16_every_weight_is_the_rounded_one_and_the_interface_stays(both: B
     assert {name: array.dtype for name, array in half.items()} == dict.fromkeys(full, np.dtype(np.float16))
     assert all(np.array_equal(half[name], array.astype(np.float16)) for name, array in full.items())
     assert kept.dtype == np.float16
+
+
+class Older:
+    """A network before TensorRT 10.15."""
+
+    def __init__(self, network: trt.INetworkDefinition) -> None:
+        self.network = network
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "add_normalization_v2":
+            raise AttributeError(name)
+        return getattr(self.network, name)
+
+
+def test_before_10_15_the_older_normalisation_layer_means_the_same(both: Both, tmp_path: Path) -> None:
+    trt = importlib.import_module("tensorrt_rtx")
+    builder = trt.Builder(trt.Logger(trt.Logger.ERROR))
+    network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
+    write(both.variant, both.name, tmp_path / "weights")
+    kept: Any = define(tmp_path / "weights", trt, cast("trt.INetworkDefinition", Older(network)))
+    assert list(operations(network)) == list(operations(both.api))
+    versions = [[layer.is_v2 for kind, layer in interpreter.layers(one) if kind == "normalization"] for one in (network, both.api)]
+    assert set(versions[0]) == {False}
+    assert set(versions[1]) == {True}
+    del kept
