@@ -16,9 +16,10 @@ from variants.variant import Array
 def load(path: Path, option: str) -> dict[str, Array]:
     """All arrays of the file by name; nothing pickled is read. Raises UserError naming the file and the option."""
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            if not isinstance(archive, np.lib.npyio.NpzFile):
-                raise UserError(f"{option} {path}: holds one array without a name; write it with numpy.savez(path, input_name=array)")
+        content = np.load(path, allow_pickle=False)
+        if not isinstance(content, np.lib.npyio.NpzFile):
+            raise UserError(f"{option} {path}: holds one array without a name; write it with numpy.savez(path, input_name=array)")
+        with content as archive:
             return {name: archive[name] for name in archive.files}
     except OSError as error:
         raise UserError(f"{option} {path}: cannot be read ({error.strerror or error}); name an .npz file of numpy.savez") from error
@@ -37,7 +38,7 @@ def matched(path: Path, arrays: Mapping[str, Array], ports: tuple[Port, ...], op
         want, have = described(port.dtype), described(arrays[port.name].dtype)
         if want != have:
             raise UserError(f"{option} {path}: '{port.name}' is {have}, the model has {want}; save it with .astype('{want}')")
-    return {name: np.ascontiguousarray(arrays[name]) for name in names}
+    return {name: np.asarray(arrays[name], order="C") for name in names}
 
 
 def sizes(path: Path, arrays: Mapping[str, Array], ports: tuple[Port, ...], whole: bool, dims: Mapping[str, int]) -> dict[str, int]:

@@ -44,7 +44,7 @@ def generate(ports: tuple[Port, ...], shapes: Mapping[str, tuple[int, ...]], lim
     made = {}
     for port in ports:
         asked = Asked(port, shapes[port.name], limits.get(port.name, Limit()), _length(port, ports, shapes))
-        if asked.limit.shapes and asked.integer:
+        if asked.limit.shapes:
             raise UserError(f"input '{port.name}' sets a shape, an axis or a count ({asked.limit.shapes}); give real values with --inputs")
         rng = np.random.default_rng((SEED, zlib.crc32(port.name.encode())))
         values = np.asarray(_maker(asked)[1](asked, rng))

@@ -56,9 +56,6 @@ def know(path: Path, given: Given) -> Known:
     arrays: dict[str, Array] = {}
     if given.inputs is not None:
         arrays = data.matched(given.inputs, data.load(given.inputs, "--inputs"), wanted, "--inputs")
-        wanted = tuple(_shaped(port, arrays[port.name]) for port in wanted)
-    if unranked := [port.name for port in wanted if port.shape is None]:
-        raise UserError(f"{path}: input '{unranked[0]}' declares no shape; give its values with --inputs data.npz")
     try:
         found = layout(wanted, made, given.dims)
     except UserError as error:
@@ -74,17 +71,9 @@ def know(path: Path, given: Given) -> Known:
         found,
         bounds,
         (path, *refuse_outside(path, model)),
-        max(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")),
+        max((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), default=0),
         sum(int(np.prod(tensor.dims)) for tensor in model.graph.initializer),
         arrays,
-    )
-
-
-def _shaped(port: Port, array: Array) -> Port:
-    return (
-        port
-        if port.shape is not None or not array.ndim
-        else replace(port, shape=tuple(f"{port.name}.{axis}" for axis in range(array.ndim)))
     )
 
 

@@ -16,11 +16,13 @@ KEPT_BYTES = 4096
 """Larger weights are not needed to infer shapes: only their own shape is."""
 PLAIN = frozenset(("Cast", "Identity", "Reshape", "Unsqueeze", "Squeeze", "Flatten", "Transpose", "Expand", "Slice", "Concat", "Tile"))
 LOOKUPS = {"Gather": 1, "GatherElements": 1, "GatherND": 1, "ScatterElements": 1, "ScatterND": 1, "Scatter": 1, "TensorScatter": 2}
+LOSSES = ("NegativeLogLikelihoodLoss", "SoftmaxCrossEntropyLoss")
+"""Their labels count along axis 1 of what they are given."""
 EMBEDDINGS = {0: 2, 1: 4, 8: 3}
 """com.microsoft EmbedLayerNormalization: which table each of its index inputs looks up."""
 SHAPES = {
     (0,): "ConstantOfShape Loop EyeLike HannWindow HammingWindow BlackmanWindow",
-    (1,): "Reshape Expand Tile TopK Unsqueeze Squeeze Split Trilu CumSum OneHot CenterCropPad AffineGrid Upsample SplitToSequence "
+    (1,): "Reshape Expand Tile TopK Unsqueeze Squeeze Split Trilu CumSum CumProd OneHot CenterCropPad AffineGrid Upsample SplitToSequence "
     "SequenceAt ReduceSum ReduceMean ReduceMax ReduceMin ReduceProd ReduceL1 ReduceL2 ReduceLogSum ReduceLogSumExp ReduceSumSquare",
     (2,): "NonMaxSuppression MaxUnpool",
     (4,): "RNN GRU LSTM",
@@ -89,6 +91,8 @@ def _table(node: onnx.NodeProto, slot: int, known: Mapping[str, tuple[int, ...]]
     if node.op_type == "OneHot" and slot == 0:
         shape = known.get(node.output[0])
         return shape[attributes.get("axis", -1)] if shape else None
+    if node.op_type in LOSSES and slot == 1:
+        return next(iter(known.get(node.input[0], ())[1:]), None)
     if LOOKUPS.get(node.op_type) != slot:
         return None
     shape = known.get(node.input[0])

@@ -101,3 +101,8 @@ def _unavailable(name: str, error: UserError) -> Declared[Variant]:
         ready=Ready(lambda _: None, refuse, 0, True),
     )
     return Declared(name, "cannot be used", "", value)
+
+
+def close_all() -> None:
+    """Forget the files of this run."""
+    _opened.clear()

@@ -57,7 +57,9 @@ def _too_new(ir: int, opsets: tuple[tuple[str, int], ...]) -> str:
     stamps = {"": 13, **{"" if domain == "ai.onnx" else domain: version for domain, version in opsets}}
     empty = helper.make_model(graph, ir_version=ir, opset_imports=[helper.make_opsetid(*stamp) for stamp in stamps.items()])
     try:
-        onnxruntime.InferenceSession(empty.SerializeToString(), providers=["CPUExecutionProvider"])
+        quiet = onnxruntime.SessionOptions()
+        quiet.log_severity_level = 4
+        onnxruntime.InferenceSession(empty.SerializeToString(), quiet, providers=["CPUExecutionProvider"])
     except Exception:  # its exception types share no public base
         numbers = ", ".join(f"{domain or 'opset'} {version}" for domain, version in opsets)
         return f"IR version {ir} with {numbers} is newer than ONNX Runtime {onnxruntime.__version__} takes"

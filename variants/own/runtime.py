@@ -38,9 +38,15 @@ def run(path: Path, inputs: Tensors, batched: bool, only: int | None) -> dict[st
     options.log_severity_level = 4
     try:
         session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-        names = [output.name for output in session.get_outputs()]
-        found = [(len(next(iter(feed.values()))) if batched else 1, session.run(names, feed)) for feed in feeds(inputs, batched, only)]
     except Exception as error:  # its exception types share no public base
+        raise UserError(
+            f"{path}: ONNX Runtime, the reference, does not take it ({_reason(error)}); "
+            "export it at opset 13 or later, or give what it computes with --inputs and --reference"
+        ) from error
+    names = [output.name for output in session.get_outputs()]
+    try:
+        found = [(len(next(iter(feed.values()))) if batched else 1, session.run(names, feed)) for feed in feeds(inputs, batched, only)]
+    except Exception as error:
         raise UserError(
             f"{path}: ONNX Runtime, the reference, does not run it on these inputs ({_reason(error)}); {_remedy(inputs)}"
         ) from error
