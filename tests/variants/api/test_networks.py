@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from itertools import chain
 from math import prod
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -150,9 +150,10 @@ def test_before_10_15_the_older_normalisation_layer_means_the_same(both: Both, t
     builder = trt.Builder(trt.Logger(trt.Logger.ERROR))
     network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
     write(both.variant, both.name, tmp_path / "weights")
-    kept: Any = define(tmp_path / "weights", trt, cast("trt.INetworkDefinition", Older(network)))
+    older: Any = Older(network)
+    kept = define(tmp_path / "weights", trt, older)
     assert list(operations(network)) == list(operations(both.api))
     versions = [[layer.is_v2 for kind, layer in interpreter.layers(one) if kind == "normalization"] for one in (network, both.api)]
     assert set(versions[0]) == {False}
     assert set(versions[1]) == {True}
-    del kept
+    assert not kept.unused()
