@@ -27,12 +27,18 @@ from variants.find import find
 from variants.own import opened
 
 Run = Callable[..., Record]
-NETWORK = """m (float[batch, 6] x) => (float[batch, 4] logits) <float[6, 4] w = {%s}> { p = MatMul (x, w)
-    logits = Softmax (p) }""" % ", ".join(str((7 * value) % 11 / 5 - 1) for value in range(24))  # noqa: UP031
+WEIGHTS = ", ".join(str((7 * value) % 11 / 5 - 1) for value in range(24))
+NETWORK = f"""m (float[batch, 6] x) => (float[batch, 4] features)
+    <float[6, 4] w = {{{WEIGHTS}}}, float[4, 6] v = {{{WEIGHTS}}}> {{
+    p = MatMul (x, w)
+    h = Relu (p)
+    q = MatMul (h, v)
+    features = MatMul (q, w)
+}}"""
 WHOLE = (
     NETWORK.replace("batch, ", "")
     .replace("float[6]", "float[3, 6]")
-    .replace("float[4] logits", "float[3, 4] logits")
+    .replace("float[4] features", "float[3, 4] features")
     .replace("(float[3, 6] x)", "(float[3, 6] x, float scale)")
 )
 
@@ -130,7 +136,7 @@ def test_a_file_is_calibrated_quantised_and_measured_beside_itself_in_both_ways_
 def test_wrong_reference_outputs_show_as_inaccurate(run: Run, tmp_path: Path) -> None:
     values = np.random.default_rng(0).standard_normal((9, 6)).astype(np.float32)
     np.savez(tmp_path / "in.npz", x=values)
-    np.savez(tmp_path / "out.npz", logits=np.full((9, 4), 0.25, np.float32))
+    np.savez(tmp_path / "out.npz", features=np.full((9, 4), 0.25, np.float32))
     record = run(NETWORK, inputs=str(tmp_path / "in.npz"), reference=str(tmp_path / "out.npz"))
     assert isinstance(record.outcome, Inaccurate)
 
