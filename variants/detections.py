@@ -31,7 +31,7 @@ def overlaps(first: Array, second: Array) -> Array:
     low, high, area = [], [], []
     with np.errstate(invalid="ignore", divide="ignore"):
         for boxes in (first.astype(np.float64), second.astype(np.float64)):
-            size = np.maximum(boxes[:, 2:], 0)
+            size = boxes[:, 2:]
             low.append(boxes[:, :2] - size / 2)
             high.append(boxes[:, :2] + size / 2)
             area.append(size.prod(axis=1))

@@ -52,8 +52,8 @@ def _normalisation(part: nn.Module, generator: torch.Generator) -> None:
 
 
 def smooth_noise(seed: int) -> torch.Tensor:
-    """Two random images, smooth as photographs are: float32 [2, 3, 128, 128], about -2..2."""
-    coarse = torch.randn(2, 3, 16, 16, generator=torch.Generator().manual_seed(seed))
+    """Two random images, as smooth and as bright as normalised photographs: float32 [2, 3, 128, 128], about -4..4."""
+    coarse = 2 * torch.randn(2, 3, 16, 16, generator=torch.Generator().manual_seed(seed))
     return nn.functional.interpolate(coarse, size=(128, 128), mode="bilinear")
 
 

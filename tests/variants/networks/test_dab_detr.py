@@ -13,6 +13,7 @@ pytest.importorskip("transformers")
 from safetensors.torch import save_file
 
 from common.errors import UserError
+from variants import seeded
 from variants.data import photographs
 from variants.models import dab_detr_r50 as family
 from variants.networks import dab_detr
@@ -69,6 +70,20 @@ def test_every_block_keeps_its_activations_in_a_trained_models_range(tiny: DabDe
         hook.remove()
     assert len(found) == sum(TINY.blocks) + 2 * TINY.layers
     assert {name: std for name, std in found.items() if not 0.1 <= std <= 30} == {}
+
+
+def test_the_backbone_s_statistics_are_those_of_what_it_meets(tiny: DabDetr) -> None:
+    """Seeded ones would leave a mean to each channel that drowns what the image says, and all positions would look alike."""
+    backbone, seen = tiny.model.backbone, dict[str, torch.Tensor]()
+    norms = {name: part for name, part in backbone.named_modules() if hasattr(part, "running_var")}
+    hooks = [part.register_forward_hook(lambda _, given, out, name=name: seen.update({name: out.clone()})) for name, part in norms.items()]
+    with torch.no_grad():
+        backbone(seeded.smooth_noise(0), torch.ones(2, 128, 128))
+    for hook in hooks:
+        hook.remove()
+    for name, part in norms.items():
+        torch.testing.assert_close(seen[name].mean(dim=(0, 2, 3)), part.bias, atol=0.02, rtol=0)
+        torch.testing.assert_close(seen[name].std(dim=(0, 2, 3)), part.weight.abs(), atol=0.02, rtol=0.02)
 
 
 def test_queries_and_images_differ_so_that_a_metric_can_tell_something(tiny: DabDetr) -> None:
