@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -59,12 +59,14 @@ def _listed(path: Path) -> list[Path]:
     return sorted(path.iterdir()) if path.is_dir() else [path] if path.is_file() else []
 
 
-def load_into(module: torch.nn.Module, path: Path) -> None:
+def load_into(module: torch.nn.Module, path: Path, named: Callable[[str], str] = str) -> None:
     """Load the weights in `path` into `module`; nothing in the file is executed.
 
-    Raises UserError when it cannot be read or its names or shapes are not the module's.
+    `named` gives the module's name of a weight for the checkpoint's, "" for one that is left out. Raises UserError when it
+    cannot be read or its names or shapes are not the module's.
     """
-    given, own = {name: tensor for file in weights(path) for name, tensor in read(file).items()}, module.state_dict()
+    given = {mine: tensor for file in weights(path) for name, tensor in read(file).items() if (mine := named(name))}
+    own = module.state_dict()
     refuse_difference(path, missing=own.keys() - given.keys(), unexpected=given.keys() - own.keys())
     shapes = [f"{name} is {list(given[name].shape)}, here {list(own[name].shape)}" for name in own if given[name].shape != own[name].shape]
     refuse_difference(path, misshapen=shapes)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from variants import networks, transcripts
+from variants import checkpoint, networks, transcripts
 from variants.data import speech
 from variants.variant import Array, Split, Tensors
 
@@ -72,6 +72,22 @@ def decoder(size: str) -> WenetDecoder:
 
     model = WenetDecoder(config(size))
     wenet_seed.seed(model, config(size).decoder_blocks, WEIGHTS_SEED)
+    return model.eval()
+
+
+def restored(model: WenetEncoder | WenetDecoder, path: Path) -> WenetEncoder | WenetDecoder:
+    """`model` with the weights of a checkpoint of its own, or of WeNet's own whole model (final.pt), whose names it has.
+
+    Left out are the other half, the decoder from right to left, and a layer that WeNet keeps but does not use.
+    """
+    halves = tuple(f"{name}." for name, _ in model.named_children())
+
+    def named(name: str) -> str:
+        name = name.replace("decoder.left_decoder.", "decoder.", 1)
+        spare = "concat_linear" in name or name.startswith("decoder.right_decoder.")
+        return name if name.startswith(halves) and not spare else ""
+
+    checkpoint.load_into(model, path, named)
     return model.eval()
 
 

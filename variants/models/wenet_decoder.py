@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,6 +24,11 @@ COUNTS: dict[Split, int] = {"calibration": 4, "test": 8}
 def module(size: str) -> torch.nn.Module:
     """See variants/networks/wenet.py, WenetDecoder."""
     return _wenet.decoder(size)
+
+
+def restore(size: str, path: Path) -> torch.nn.Module:
+    """With the weights of a checkpoint, WeNet's final.pt among them."""
+    return _wenet.restored(_wenet.decoder(size), path)
 
 
 def inputs(size: str, split: Split) -> Tensors:
@@ -59,6 +65,7 @@ def variant(size: str) -> Variant:
         check_shapes=({BATCH: 1, "time": 23}, {BATCH: 2, "time": 74}, {BATCH: 3, "time": 41}),
         at=partial(at, size),
         distributions=("torch", "numpy"),
+        restore=partial(restore, size),
     )
 
 

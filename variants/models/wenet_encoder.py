@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,6 +23,11 @@ SHORTEST = RANGES["frames"][0]
 def module(size: str) -> torch.nn.Module:
     """Features float32 [n, frames, 80] and int32 lengths [n] -> states, lengths, log-probabilities, the ten best and their tokens."""
     return _wenet.encoder(size)
+
+
+def restore(size: str, path: Path) -> torch.nn.Module:
+    """With the weights of a checkpoint, WeNet's final.pt among them."""
+    return _wenet.restored(_wenet.encoder(size), path)
 
 
 def inputs(split: Split) -> Tensors:
@@ -66,6 +72,7 @@ def variant(size: str) -> Variant:
         check_shapes=({BATCH: 1, "frames": 67}, {BATCH: 3, "frames": 128}, {BATCH: 2, "frames": 301}),
         at=at,
         distributions=("torch", "numpy"),
+        restore=partial(restore, size),
     )
 
 

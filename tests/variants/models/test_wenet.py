@@ -10,6 +10,7 @@ import onnx
 import pytest
 import torch
 
+from common.errors import UserError
 from tests.variants.graphs import run
 from variants import find
 from variants.export import export
@@ -151,3 +152,24 @@ def test_inputs_at_any_setting_have_lengths_inside_their_frames(batch: int, fram
 def test_sizes_name_conformers_transformers_and_the_released_form() -> None:
     assert [_wenet.config(size).position for size in _wenet.SIZES] == ["relative", "relative", "key", "absolute"]
     assert all(Path(file).is_file() for name in NAMES for file in half(name).files)
+
+
+def whole_model(folder: Path) -> Path:
+    """A file with the names of WeNet's final.pt: both halves, two decoders, and a layer that nothing uses."""
+    encoder = {name: tensor + 1 for name, tensor in _wenet.encoder("tiny").state_dict().items()}
+    decoder = {name.replace("decoder.", "decoder.left_decoder.", 1): t for name, t in _wenet.decoder("tiny").state_dict().items()}
+    more = {"encoder.encoders.0.concat_linear.weight": torch.zeros(1), "decoder.right_decoder.after_norm.weight": torch.zeros(1)}
+    torch.save(encoder | decoder | more, folder / "final.pt")
+    return folder / "final.pt"
+
+
+def test_a_whole_models_checkpoint_gives_each_half_its_weights(tmp_path: Path) -> None:
+    path, seeded = whole_model(tmp_path), _wenet.encoder("tiny").ctc.ctc_lo.bias
+    encoder, decoder = (half(name).restore(path) for name in NAMES)  # type: ignore[misc]
+    assert torch.equal(encoder.state_dict()["ctc.ctc_lo.bias"], seeded + 1)
+    assert set(decoder.state_dict()) == set(_wenet.decoder("tiny").state_dict())
+
+
+def test_a_checkpoint_of_another_size_is_refused_by_name(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"final\.pt: does not fit the network: .* missing \(encoder\."):
+        find.find("wenet_encoder:full").value.restore(whole_model(tmp_path))  # type: ignore[misc]
