@@ -101,6 +101,7 @@ def _doctor(_: argparse.Namespace) -> int:
 def _plan(options: argparse.Namespace) -> int:
     from bench.matrix import AXES, choose, plan
     from bench.own_models import with_own
+    from variants.find import find
 
     given = {axis: getattr(options, axis) for axis in AXES}
     given["variants"] = with_own(given["variants"], lambda name: getattr(options, name))
@@ -115,6 +116,8 @@ def _plan(options: argparse.Namespace) -> int:
             lines.append(f"run       {cell.case.id}")
     runs = sum(not (cell.left_out or cell.unavailable) for cell in planned)
     cannot = sum(bool(cell.unavailable) and not cell.left_out for cell in planned)
+    own = {name: find(name) for name in dict.fromkeys(cell.case.variant for cell in planned)}
+    lines += [f"fed       {name}: {declared.label}" for name, declared in own.items() if declared.value.ready is not None]
     print("\n".join(lines))
     print(f"{runs} to run, {cannot} that cannot run here, {len(planned) - runs - cannot} left out")
     return 0

@@ -13,6 +13,7 @@ import pytest
 
 from bench.artefacts import Artefacts
 from bench.cache import Cache
+from bench.cli import main
 from bench.environment import environment
 from bench.matrix import choose, plan, presets
 from bench.own_models import with_own
@@ -22,7 +23,7 @@ from common.errors import UserError
 from reports.case import Case
 from reports.record import Failed, Inaccurate, Measured, Record, Unsupported
 from tests.bench.conftest import run_bench
-from tests.variants.own.models import CLASSIFIER, saved
+from tests.variants.own.models import CLASSIFIER, TOKENS, saved
 from variants.find import find
 from variants.own import opened
 
@@ -181,3 +182,10 @@ def test_the_export_of_a_model_of_this_repository_is_taken_back(tmp_path: Path) 
     assert (own.only_batch, own.batched, own.metric) == (None, True, "top-1 agreement")
     assert own.inputs("test")["images"].shape[1:] == (1, 32, 32)
     assert own.opset == onnx.load(tmp_path / "digits.onnx").opset_import[0].version
+
+
+def test_the_plan_says_what_a_file_is_fed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = str(saved(tmp_path, TOKENS, name="reader"))
+    with pytest.raises(SystemExit):
+        main(["plan", "--onnx", path, "--dim", "sequence=9", "--backends", "onnxruntime"])
+    assert "fed       reader: reader.onnx; made-up inputs, input_ids [batch, 9]: whole numbers 0 to 9" in capsys.readouterr().out
