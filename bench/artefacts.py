@@ -38,6 +38,8 @@ from variants.variant import Array, Ready, Sizes, Variant
 VARIANTS = Path(variants.__file__).parent
 REPORTS_LAYERS = Path(layers.__file__).parent
 BACKENDS = Path(__file__).parent / "backends"
+EXTERNAL_ABOVE = 2_000_000_000
+"""Bytes of parameters; a protobuf file ends at 2**31, and the nodes need some of it."""
 T = TypeVar("T")
 
 
@@ -232,9 +234,14 @@ def _seen(artefact: Artefact[T], phases: Phases, name: str) -> Artefact[T]:
 
 
 def _save(model: onnx.ModelProto, file: Path, before: GraphSize, rewrites: int) -> StepInfo:
-    onnx.checker.check_model(model)
-    onnx.save(model, file)
-    return StepInfo(before, graph_size(model), rewrites)
+    """Above protobuf's limit, the weights lie beside `file`; the cache keeps and checks all that lies there."""
+    after = graph_size(model)
+    if after.parameter_bytes > EXTERNAL_ABOVE:
+        onnx.save(model, file, save_as_external_data=True, location=f"{file.name}.data")
+    else:
+        onnx.save(model, file)
+    onnx.checker.check_model(str(file))
+    return StepInfo(before, after, rewrites)
 
 
 def _step(declared: Declared[GraphPass] | Declared[Precision], graph: Artefact[StepInfo], distribution: str) -> Step:

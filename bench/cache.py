@@ -22,7 +22,7 @@ FILE, MANIFEST = "artefact", "manifest.json"
 
 
 class _Manifest(msgspec.Struct, frozen=True):
-    """`sha256` is of the artefact file, `info` what its maker said, `key` what it was made from."""
+    """`sha256` is of the artefact and of what lies beside it (external data), `info` what its maker said, `key` what it was made from."""
 
     sha256: str
     seconds: float
@@ -79,7 +79,7 @@ class Cache:
             return None
         try:
             manifest = msgspec.json.decode((folder / MANIFEST).read_bytes(), type=_Manifest)
-            if file_digest(folder / FILE) == manifest.sha256:
+            if _digest(folder) == manifest.sha256:
                 info = msgspec.json.decode(manifest.info, type=kind)
                 return Artefact(folder / FILE, manifest.sha256, manifest.seconds, True, info)
         except (OSError, msgspec.MsgspecError):
@@ -94,7 +94,7 @@ class Cache:
             file = Path(made) / FILE
             start = time.perf_counter()
             info = msgspec.Raw(msgspec.json.encode(make(file)))
-            manifest = _Manifest(file_digest(file), time.perf_counter() - start, key, info)
+            manifest = _Manifest(_digest(Path(made)), time.perf_counter() - start, key, info)
             (Path(made) / MANIFEST).write_bytes(msgspec.json.encode(manifest))
             os.chmod(made, 0o755)
             try:
@@ -109,6 +109,15 @@ class Cache:
         stages = sorted(self.made.keys() | self.reused.keys())
         parts = (f"{stage} {self.made.get(stage, 0)} made, {self.reused.get(stage, 0)} cached" for stage in stages)
         return "; ".join(parts) or "nothing was needed"
+
+
+def _digest(folder: Path) -> str:
+    """Of the artefact alone, or together with the names and bytes of the files that its maker wrote beside it."""
+    own = file_digest(folder / FILE)
+    beside = [file for file in sorted(folder.iterdir()) if file.name not in (FILE, MANIFEST)]
+    if not beside:
+        return own
+    return hashlib.sha256("".join([own, *(f"{file.name}\0{file_digest(file)}" for file in beside)]).encode()).hexdigest()
 
 
 def file_digest(path: Path) -> str:

@@ -47,6 +47,9 @@ class OnnxRuntime(Backend):
         settings = _settings(options)
         settings.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
         settings.optimized_model_filepath = str(plan)
+        if any(file.name.startswith(model.name) and file != model for file in model.parent.iterdir()):
+            # Too large for one file: ONNX Runtime would refer to the weights where the graph has them, not beside the plan.
+            settings.add_session_config_entry("session.optimized_model_external_initializers_file_name", f"{plan.name}.data")
         start = time.perf_counter()
         try:
             ort.InferenceSession(str(model), settings, providers=[PROVIDER])

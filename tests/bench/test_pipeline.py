@@ -6,16 +6,22 @@ from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
+import numpy as np
 import pytest
 
 from bench.artefacts import Artefacts
+from bench.backend import Backend
 from bench.cache import Cache
 from bench.environment import environment
 from bench.matrix import presets
+from bench.phases import Phases
 from bench.pipeline import Pipeline
+from common.discover import discover
 from reports.case import Case
 from reports.record import Built, Failed, Inaccurate, Measured, Record, Rejected, Unsupported
 from tests.bench.conftest import AddFile
+from variants.models.vit_digits import vit_digits
+from variants.variant import Array
 
 PASS = '"""A pass."""\nimport onnx\nfrom common.errors import Unsupported, UserError\nfrom variants.graph_pass import GraphPass\n'
 PRECISION = '"""A precision."""\nimport onnx\nfrom dataclasses import replace\nfrom variants.precisions.fp32 import fp32\n'
@@ -234,3 +240,23 @@ def test_an_engine_is_built_again_when_its_kernel_changed(make: MakePipeline, ad
     edited = make()
     edited.run(wanted)
     assert edited.artefacts.cache.made["build"] == 1
+
+
+def test_a_model_too_large_for_one_file_keeps_its_weights_beside_it(
+    make: MakePipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bench.artefacts.EXTERNAL_ABOVE", 1_000_000)
+    backend, options, images = discover("bench.backends", Backend)["onnxruntime"].value, make()._options(case()), vit_digits.inputs("test")
+
+    def logits(artefacts: Artefacts) -> Array:
+        plan = artefacts.plan(case(), artefacts.transformed(case(), Phases()).graph, options, Phases())
+        return backend.load(plan.path, options).run(images)["logits"]
+
+    first = logits(Artefacts(Cache(tmp_path)))
+    (data,) = (tmp_path / "precision").glob("*/artefact.data")
+    assert data.stat().st_size > 1_000_000 > (data.parent / "artefact").stat().st_size
+    data.write_bytes(bytes(data.stat().st_size))
+    again = Artefacts(Cache(tmp_path))
+    np.testing.assert_array_equal(logits(again), first)
+    assert again.cache.made == {"precision": 1}
+    assert any("truncated or altered" in warning for warning in again.cache.warnings)
