@@ -26,7 +26,7 @@ CHECKPOINT = "weights for a variant: a .safetensors or .pt file, or a folder tha
 def pytest_addoption(parser: pytest.Parser) -> None:
     """One option an axis, each a comma list in place of the preset's own."""
     group = parser.getgroup("trtbench", "the matrix (trtbench plan lists the cases)")
-    group.addoption("--preset", default="quick", help="which matrix of bench/presets.toml: quick (default) or full")
+    group.addoption("--preset", default="quick", help="which matrix of bench/presets.toml: quick (default), families or full")
     for axis in AXES:
         group.addoption(f"--{axis}", *ALSO.get(axis, ()), metavar="LIST", help=HELP[axis])
     add_options(group.addoption)

@@ -27,7 +27,7 @@ from reports.case import API, Case
 from reports.record import GraphSize, ModelFacts, Step
 from variants.api_network import write
 from variants.calibration import Ranges
-from variants.checkpoint import replaced
+from variants.checkpoint import files, given, replaced
 from variants.export import export, reference
 from variants.find import find as find_variant
 from variants.graph_pass import GraphPass
@@ -81,7 +81,7 @@ class Artefacts:
             return Transformed(graph, (), (("weights", graph.sha256),), None)
         graph = self._export(variant, case.batch, phases)
         model = self._facts(graph, timed(variant.value, case.batch))
-        steps, digests = [], [("export", graph.sha256)]
+        steps, digests = [], [*self._weights(variant.name), ("export", graph.sha256)]
         for name in case.passes:
             declared = find(name)
             graph = self._pass(declared, graph, phases)
@@ -165,6 +165,11 @@ class Artefacts:
             return StepInfo(size, size, parameters=sum(p.numel() for p in module.parameters()))
 
         return self._stage(phases, "export", [*self._model_key(variant), *fixed], make)
+
+    def _weights(self, variant: str) -> list[tuple[str, str]]:
+        path = given(variant, self.checkpoints)
+        digests = "".join(file_digest(file) for file in files(path)) if path else ""
+        return [("checkpoint", hashlib.sha256(digests.encode()).hexdigest())] if path else []
 
     def _facts(self, graph: Artefact[StepInfo], sizes: Sizes) -> ModelFacts:
         def make(file: Path) -> ModelFacts:

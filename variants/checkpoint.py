@@ -22,10 +22,10 @@ SHOWN = 3
 
 def replaced(declared: Declared[Variant], checkpoints: Mapping[str, Path]) -> Declared[Variant]:
     """The variant with the weights that `checkpoints` (full name -> path) gives for it; another export of it has the same."""
-    given = next((path for name, path in checkpoints.items() if belongs(declared.name, name)), None)
-    if given is None:
+    found, variant = given(declared.name, checkpoints), declared.value
+    if found is None:
         return declared
-    path, variant = given, declared.value
+    path = found
 
     def module() -> torch.nn.Module:
         if variant.restore is not None:
@@ -35,6 +35,11 @@ def replaced(declared: Declared[Variant], checkpoints: Mapping[str, Path]) -> De
         return made.eval()
 
     return replace(declared, value=replace(variant, module=module, files=(*variant.files, *files(path))))
+
+
+def given(variant: str, checkpoints: Mapping[str, Path]) -> Path | None:
+    """The checkpoint that was given for `variant`, None where none was."""
+    return next((path for name, path in checkpoints.items() if belongs(variant, name)), None)
 
 
 def belongs(variant: str, name: str) -> bool:

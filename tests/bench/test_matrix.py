@@ -132,3 +132,31 @@ def test_a_damaged_preset_file_is_named_with_what_is_wrong(tmp_path: Path, text:
         presets(file)
     assert str(file) in str(error.value)
     assert expected in str(error.value)
+
+
+def test_a_checkpoint_is_kept_under_the_full_name_of_its_variant(tmp_path: Path) -> None:
+    (tmp_path / "model.safetensors").touch()
+    choice = choose("quick", {"variants": "vit:opset17,vit:base"}, checkpoints=[f"vit={tmp_path}"])
+    assert choice.preset.checkpoints == {"vit:tiny": str(tmp_path)}
+    assert choice.preset.variants == ("vit:tiny:opset17", "vit:base")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("vit:tiny", "--checkpoint: 'vit:tiny' is not NAME=PATH"),
+        ("vit:base=x", "--checkpoint: vit:base is not in this run, which has vit:tiny; add it to --variants"),
+        ("vit:tiny=/nowhere", "/nowhere: no checkpoint; give a .safetensors"),
+        ("vti=x", "unknown variant 'vti'"),
+    ],
+)
+def test_a_checkpoint_that_is_of_no_use_is_refused(text: str, expected: str) -> None:
+    with pytest.raises(UserError) as error:
+        choose("quick", {"variants": "vit"}, checkpoints=[text])
+    assert str(error.value).startswith(expected)
+    assert "\n" not in str(error.value)
+
+
+def test_a_batch_that_a_model_does_not_take_is_planned_as_one_that_cannot_run() -> None:
+    planned = list(plan(chosen(variants="bert:course", passes="none", precisions="fp32", batches="1,8", backends="onnxruntime")))
+    assert [cell.unavailable for cell in planned] == ["", "this model takes batch 1 only"]

@@ -250,7 +250,8 @@ def test_a_model_too_large_for_one_file_keeps_its_weights_beside_it(
 
     def logits(artefacts: Artefacts) -> Array:
         plan = artefacts.plan(case(), artefacts.transformed(case(), Phases()).graph, options, Phases())
-        return backend.load(plan.path, options).run(images)["logits"]
+        found: Array = backend.load(plan.path, options).run(images)["logits"]
+        return found
 
     first = logits(Artefacts(Cache(tmp_path)))
     (data,) = (tmp_path / "precision").glob("*/artefact.data")
@@ -260,3 +261,14 @@ def test_a_model_too_large_for_one_file_keeps_its_weights_beside_it(
     np.testing.assert_array_equal(logits(again), first)
     assert again.cache.made == {"precision": 1}
     assert any("truncated or altered" in warning for warning in again.cache.warnings)
+
+
+def test_other_weights_are_another_export_and_are_in_the_record(make: MakePipeline, tmp_path: Path) -> None:
+    from safetensors.torch import save_file
+
+    state = vit_digits.module().state_dict()
+    save_file({name: tensor * 1.01 for name, tensor in state.items()}, tmp_path / "other.safetensors")
+    plain, other = make().artefacts, Artefacts(make().artefacts.cache, {"vit_digits": tmp_path / "other.safetensors"})
+    own, given = (dict(artefacts.transformed(case(), Phases()).digests) for artefacts in (plain, other))
+    assert given["export"] != own["export"]
+    assert "checkpoint" in given.keys() - own.keys()
