@@ -272,3 +272,21 @@ def test_other_weights_are_another_export_and_are_in_the_record(make: MakePipeli
     own, given = (dict(artefacts.transformed(case(), Phases()).digests) for artefacts in (plain, other))
     assert given["export"] != own["export"]
     assert "checkpoint" in given.keys() - own.keys()
+
+
+BAKED = '''"""Counts its rows in Python, which no trace follows."""
+import torch
+from dataclasses import replace
+from variants.models.vit_digits import vit_digits
+class Baked(torch.nn.Module):
+    def forward(self, images):
+        return images.flatten(1)[:, :10] / len(range(images.shape[0]))
+baked = replace(vit_digits, module=Baked)
+'''
+
+
+def test_an_export_that_differs_from_pytorch_fails_its_case_before_anything_is_made_of_it(make: MakePipeline, add_file: AddFile) -> None:
+    add_file("variants.models", "baked", BAKED)
+    outcome = failed(make().run(Case("baked", (), "fp32", 8, "onnxruntime")))
+    assert outcome.stage == "export"
+    assert outcome.reason.startswith("the export differs from PyTorch at batch 1: output 'logits' has signal-to-noise ")
