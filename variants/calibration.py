@@ -78,18 +78,20 @@ def _divergence(counts: Counts, bins: int) -> float:
 def calibrate(model: onnx.ModelProto, tensors: Sequence[str], inputs: Tensors, threshold: Threshold) -> Ranges:
     """Run `inputs` (named arrays [n, ...]) through `model` on the CPU twice and give each of `tensors` its range.
 
-    Raises UserError when a tensor is never anything but zero or is not finite: there is no scale for it.
+    A tensor that is never anything but zero has no scale and gets no range: what reads it stays out of int8. Raises
+    UserError when one is not finite.
     """
     largest = dict.fromkeys(tensors, 0.0)
     for name, values in _activations(model, tensors, inputs):
         largest[name] = float(np.maximum(largest[name], np.abs(values).max()))
     for name, value in largest.items():
-        if not (np.isfinite(value) and value > 0):
+        if not np.isfinite(value):
             raise UserError(f"calibration: tensor '{name}' has largest magnitude {value}; keep its node out of int8")
-    counts = {name: np.zeros(BINS) for name in tensors}
-    for name, values in _activations(model, tensors, inputs):
+    moving = [name for name in tensors if largest[name] > 0]
+    counts = {name: np.zeros(BINS) for name in moving}
+    for name, values in _activations(model, moving, inputs):
         counts[name] += np.histogram(np.abs(values), BINS, (0, largest[name]))[0]
-    return tuple(Range(name, threshold(counts[name], largest[name])) for name in tensors)
+    return tuple(Range(name, threshold(counts[name], largest[name])) for name in moving)
 
 
 def _activations(model: onnx.ModelProto, tensors: Sequence[str], inputs: Tensors) -> Iterator[tuple[str, Array]]:

@@ -48,12 +48,16 @@ def activations(model: onnx.ModelProto) -> list[str]:
 def insert_qdq(model: onnx.ModelProto, ranges: Ranges) -> onnx.ModelProto:
     """Quantise inputs per tensor by `ranges` and weights per channel, symmetric, every zero point 0 (int8).
 
-    Outputs and biases stay in the high precision: TensorRT fuses DQ-product-bias, and a Q after the product would
-    only add an error. Raises UserError when the graph has nothing to quantise.
+    A product whose input has no range stays as it is. Outputs and biases stay in the high precision: TensorRT fuses
+    DQ-product-bias, and a Q after the product would only add an error. Raises UserError when the graph has nothing to
+    quantise.
     """
     graph = with_opset(gs.import_onnx(onnx.ModelProto.FromString(model.SerializeToString())), OPSET)
     limits = {entry.tensor: entry.limit for entry in ranges}
-    found = list(products(graph))
+    every = list(products(graph))
+    found = [product for product in every if product.node.inputs[0].name in limits]
+    if every and not found:
+        raise UserError("int8: what every product reads is zero on all calibration data: give inputs as the model will meet them")
     if not found:
         raise UserError("int8: the graph has no MatMul, Gemm or Conv with a constant float32 weight to quantise")
     pairs: dict[str, gs.Tensor] = {}

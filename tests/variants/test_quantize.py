@@ -116,6 +116,19 @@ def test_products_of_two_activations_and_biases_stay_in_fp32() -> None:
     assert [list(n.input) for n in made_by(after, "MatMul")][:2] == [["x", "t"], ["s", "x"]]
 
 
+def test_a_product_whose_input_has_no_range_stays_as_it_is() -> None:
+    graph = model([node("MatMul", "x w", "h"), node("MatMul", "h w", "y")], {"w": WEIGHT})
+    after = quantised(graph, h=10.0)
+    assert [list(n.input)[0] for n in made_by(after, "MatMul")] == ["x", "h/dequantized"]
+    assert len(made_by(after, "QuantizeLinear")) == 1
+
+
+def test_calibration_data_of_nothing_but_zeros_is_told() -> None:
+    graph = model([node("MatMul", "x w", "y")], {"w": WEIGHT})
+    with pytest.raises(UserError, match="zero on all calibration data"):
+        insert_qdq(graph, ())
+
+
 def test_a_channel_of_nothing_but_zeros_has_a_positive_scale() -> None:
     empty = WEIGHT.copy()
     empty[:, 3] = 0
