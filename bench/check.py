@@ -51,6 +51,7 @@ def accuracy(actual: Tensors, variant: Variant, reference: Tensors) -> Accuracy:
         metric=variant.metric,
         score=variant.score(actual) if variant.score else None,
         reference_score=variant.score(reference) if variant.score else None,
+        measures=tuple((name, measure(actual, reference)) for name, measure in variant.measures.items()),
     )
 
 

@@ -44,6 +44,7 @@ class Accuracy(msgspec.Struct, frozen=True):
     """A case's accuracy over the whole test split: `agreement` is the share of inputs with the reference's decision.
 
     `score` and `reference_score` are the task metric, None where nothing is labelled: then `metric` names the agreement.
+    `measures` are (name, value) of further figures of the task against the reference, higher is better.
     """
 
     inputs: int
@@ -52,6 +53,7 @@ class Accuracy(msgspec.Struct, frozen=True):
     metric: str
     score: float | None
     reference_score: float | None
+    measures: tuple[tuple[str, float], ...] = ()
 
     @property
     def delta(self) -> float | None:

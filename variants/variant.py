@@ -51,7 +51,8 @@ class Variant(Model):
     order. `inputs(split)` gives named arrays [n, ...] whose first axis is the batch. `agreement(outputs,
     reference)` is the share (0..1) of inputs on which both decide alike; `score(outputs)` is the task metric on
     the test split, higher is better, in the unit that `metric` names; None where nothing is labelled (seeded
-    weights): then `metric` names the agreement. `files` are what the weights and the network come from: their
+    weights): then `metric` names the agreement. `measures` are further figures
+    against the reference that the task is judged by, higher is better. `files` are what the weights and the network come from: their
     content is part of every artefact's identity, as are the versions of `distributions`.
 
     `axes` names the dynamic dimensions beyond the batch, by input or output: {"input_ids": {1: "sequence"}};
@@ -70,6 +71,7 @@ class Variant(Model):
     score: Callable[[Tensors], float] | None
     files: tuple[Path, ...]
     opset: int = 13
+    measures: Mapping[str, Callable[[Tensors, Tensors], float]] = field(default_factory=dict)
     axes: Mapping[str, Mapping[int, str]] = field(default_factory=dict)
     ranges: Mapping[str, tuple[int, int, int]] = field(default_factory=dict)
     check_shapes: tuple[Sizes, ...] = ({BATCH: 1}, {BATCH: 2}, {BATCH: 5})

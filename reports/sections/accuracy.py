@@ -23,6 +23,7 @@ COLUMNS = (
     Column("agreement", "%", "number"),
     Column("score", "", "number"),
     Column("change", "", "number", hint="against the reference; negative is worse"),
+    Column("also", hint="further figures of the task against the reference; higher is better"),
 )
 
 
@@ -46,6 +47,7 @@ def _row(entry: Entry, accuracy: Accuracy, output: OutputError) -> tuple[Cell, .
         bad,
         number(accuracy.agreement * 100, 2),
         *score_cells(accuracy),
+        Cell(", ".join(f"{name} {value:.4f}" for name, value in accuracy.measures)) if accuracy.measures else MISSING,
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -29,3 +31,9 @@ def test_an_index_has_no_error_in_decibels_but_its_disagreement_counts() -> None
 def test_an_index_of_another_shape_is_refused() -> None:
     with pytest.raises(UserError, match=r"output 'best' has shape \(1,\), the reference \(2,\): a pass or the backend changed the shape"):
         check.accuracy(REFERENCE | {"best": np.array([0])}, two_outputs(), REFERENCE)
+
+
+def test_what_else_a_task_is_judged_by_is_measured_against_the_reference() -> None:
+    measures = {"first alike": lambda outputs, reference: float(outputs["best"][0] == reference["best"][0])}
+    found = check.accuracy(REFERENCE | {"best": np.array([0, 0])}, replace(two_outputs(), measures=measures), REFERENCE)
+    assert found.measures == (("first alike", 0.0),)

@@ -40,6 +40,7 @@ def _variant(size: str, height: tuple[int, int, int], width: tuple[int, int, int
         outputs=("logits", "boxes"),
         metric="detections found again",
         agreement=detections.found_again,
+        measures={"matched-box IoU": detections.box_overlap, "label agreement": detections.label_agreement},
         score=None,
         files=FILES,
         axes={"pixel_values": image, "pixel_mask": mask},

@@ -46,6 +46,7 @@ def _variant(module: Callable[[], torch.nn.Module], side: tuple[int, int, int]) 
         outputs=("logits",),
         metric="top-1",
         agreement=top1_agreement,
+        measures={"top-5 agreement": top5_agreement},
         score=None,
         files=FILES,
         axes={"images": {2: "height", 3: "width"}},

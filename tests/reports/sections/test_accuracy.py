@@ -40,3 +40,9 @@ def test_a_case_that_was_never_checked_has_no_row() -> None:
 def test_a_model_without_labels_has_an_agreement_and_no_score() -> None:
     (row,) = shown(msgspec.structs.replace(record(case(), Inaccurate("9 dB")), accuracy=unlabelled(0.97)))
     assert (row["agreement"], row["score"], row["change"]) == ("97.00", "–", "–")
+
+
+def test_what_else_the_task_is_judged_by_stands_beside_the_errors() -> None:
+    more = msgspec.structs.replace(accuracy(), measures=(("matched-box IoU", 0.98765), ("label agreement", 1.0)))
+    (row,) = shown(msgspec.structs.replace(record(case(), Inaccurate("9 dB")), accuracy=more))
+    assert row["also"] == "matched-box IoU 0.9877, label agreement 1.0000"
