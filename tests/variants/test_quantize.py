@@ -119,7 +119,7 @@ def test_products_of_two_activations_and_biases_stay_in_fp32() -> None:
 def test_a_product_whose_input_has_no_range_stays_as_it_is() -> None:
     graph = model([node("MatMul", "x w", "h"), node("MatMul", "h w", "y")], {"w": WEIGHT})
     after = quantised(graph, h=10.0)
-    assert [list(n.input)[0] for n in made_by(after, "MatMul")] == ["x", "h/dequantized"]
+    assert [n.input[0] for n in made_by(after, "MatMul")] == ["x", "h/dequantized"]
     assert len(made_by(after, "QuantizeLinear")) == 1
 
 
