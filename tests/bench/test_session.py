@@ -105,7 +105,7 @@ def test_k_selects_cases_by_their_readable_id(tmp_path: Path, shared_cache: Path
         (("--passes", "fold+onnxslm"), "ERROR: unknown pass 'onnxslm': did you mean 'onnxslim'? known: "),
         (("--precisions", "int8"), "ERROR: unknown precision 'int8': "),
         (("--batches", "1,x"), "ERROR: --batches: 'x' is not a whole number"),
-        (("--preset", "ful"), "ERROR: unknown preset 'ful': did you mean 'full'? known: full, quick"),
+        (("--preset", "ful"), "ERROR: unknown preset 'ful': did you mean 'full'? known: "),
     ],
 )
 def test_a_misspelt_option_ends_the_run_with_one_sentence(tmp_path: Path, words: tuple[str, ...], expected: str) -> None:
