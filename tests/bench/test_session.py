@@ -129,7 +129,11 @@ def test_a_folder_that_cannot_be_written_is_named_with_its_option(tmp_path: Path
 def _start(*words: str, results: Path, cache: Path) -> subprocess.Popen[str]:
     environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST")}
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
-    return subprocess.Popen(command(*words, results=results, cache=cache), cwd=ROOT, env=environment, text=True, **pipes)  # type: ignore[call-overload,no-any-return]
+    # Who starts the tests in the background has SIGINT ignored, and a child inherits that.
+    listening = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.default_int_handler)}
+    return subprocess.Popen(  # type: ignore[call-overload,no-any-return]
+        command(*words, results=results, cache=cache), cwd=ROOT, env=environment, text=True, **pipes, **listening
+    )
 
 
 def _wait_for_records(results: Path, count: int) -> Path:
