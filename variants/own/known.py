@@ -42,6 +42,7 @@ class Known:
     files: tuple[Path, ...]
     opset: int
     parameters: int
+    ir_version: int
     arrays: Mapping[str, Array]
 
     def shape(self, port: Port, rows: int) -> tuple[int, ...]:
@@ -73,6 +74,7 @@ def know(path: Path, given: Given) -> Known:
         (path, *refuse_outside(path, model)),
         max((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), default=0),
         sum(int(np.prod(tensor.dims)) for tensor in model.graph.initializer),
+        model.ir_version,
         arrays,
     )
 

@@ -30,6 +30,8 @@ HALF = 0.5
 DECIDES = 4
 """Bytes from which an integer is a decision (an index, a count), which is right or wrong; smaller ones are quantised values."""
 
+IR_WITHOUT_WEIGHTS_AS_INPUTS = 4
+
 
 @dataclass(frozen=True, slots=True)
 class Made:
@@ -106,8 +108,19 @@ def _no_module() -> torch.nn.Module:
 
 
 def _write(own: Known, file: Path) -> None:
-    """The file as it is; weights that lie beside it are taken in, so that one artefact holds all."""
-    if len(own.files) == 1:
+    """The file as it is; weights that lie beside it are taken in, so that one artefact holds all.
+
+    Before IR version 4 a weight had to be a graph input too, and was none: whoever rewrites such a file, a pass or a runtime that
+    saves what it optimised, leaves inputs that nobody feeds. So it is said in the words of version 4.
+    """
+    if len(own.files) == 1 and own.ir_version >= IR_WITHOUT_WEIGHTS_AS_INPUTS:
         shutil.copyfile(own.path, file)
-    else:
-        onnx.save(onnx.load(own.path), file)
+        return
+    model = onnx.load(own.path)
+    if model.ir_version < IR_WITHOUT_WEIGHTS_AS_INPUTS:
+        weights = {tensor.name for tensor in model.graph.initializer}
+        fed = [value for value in model.graph.input if value.name not in weights]
+        del model.graph.input[:]
+        model.graph.input.extend(fed)
+        model.ir_version = IR_WITHOUT_WEIGHTS_AS_INPUTS
+    onnx.save(model, file)

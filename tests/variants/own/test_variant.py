@@ -15,6 +15,7 @@ from tests.variants.own.test_read import external
 from variants.export import reference
 from variants.own.known import Given
 from variants.own.variant import variant, within_half
+from variants.passes.fold import fold
 from variants.variant import Tensors, Variant
 
 TWICE = "m (float[n, 3] x) => (float[n, 3] y) { y = Add (x, x) }"
@@ -68,6 +69,22 @@ def test_the_export_is_the_file_itself_and_holds_the_weights_that_lay_beside_it(
     assert made.ready is not None
     made.ready.write(tmp_path / "whole")
     assert onnx.numpy_helper.to_array(onnx.load(tmp_path / "whole").graph.initializer[0]).tolist() == [0, 1, 2]
+
+
+def test_a_file_from_before_weights_and_inputs_were_told_apart_can_be_rewritten(tmp_path: Path) -> None:
+    weight = onnx.numpy_helper.from_array(np.eye(4, dtype=np.float32), "w")
+    described = [onnx.helper.make_tensor_value_info(name, 1, (rows, 4)) for name, rows in (("x", "N"), ("w", 4), ("y", "N"))]
+    graph = onnx.helper.make_graph([onnx.helper.make_node("MatMul", ["x", "w"], ["y"])], "g", described[:2], described[2:], [weight])
+    old = onnx.helper.make_model(graph, ir_version=3, opset_imports=[onnx.helper.make_opsetid("", 9)])
+    onnx.save(old, tmp_path / "old.onnx")
+    made = variant(tmp_path / "old.onnx", Given()).variant
+    assert made.ready is not None
+    made.ready.write(tmp_path / "export.onnx")
+    export = onnx.load(tmp_path / "export.onnx")
+    assert [value.name for value in export.graph.input] == ["x"]
+    rewritten, rewrites = fold.run(export)
+    onnx.checker.check_model(rewritten)
+    assert rewrites == 0
 
 
 def test_logits_are_judged_by_their_decision_and_others_by_their_size(tmp_path: Path) -> None:
