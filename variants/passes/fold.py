@@ -15,7 +15,8 @@ def clean(model: onnx.ModelProto) -> onnx.ModelProto:
 
     onnxruntime.set_default_logger_severity(ERRORS)
     with G_LOGGER.verbosity(G_LOGGER.CRITICAL):
-        folded: onnx.ModelProto = fold_constants(model)
+        # ONNX Runtime's symbolic inference leaves files in the current folder where it cannot finish.
+        folded: onnx.ModelProto = fold_constants(model, allow_onnxruntime_shape_inference=False)
     return folded
 
 
