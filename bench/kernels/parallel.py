@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import sys
+import time
 from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -16,6 +18,7 @@ from plugins.nvrtc import CompileError
 from plugins.prepare import Ready, is_prepared, prepare
 
 Job = tuple[Kernel, Problem, Gpu]
+EVERY_S = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,15 +33,27 @@ class Refused:
 
 
 def compile_all(jobs: Iterable[Job], workers: int | None = None) -> list[Ready | Refused]:
-    """One result a job, in order. `workers` processes, all cores unless told, compile what the cache lacks."""
+    """One result a job, in order. `workers` processes, all cores unless told, compile what the cache lacks.
+
+    What takes longer than a few seconds says on stderr how far it is.
+    """
     listed = list(jobs)
     # A family holds functions, which do not travel: workers find the kernel by its name.
     light = [(job[0].id, job[0].family.folder.parent, *job[1:]) for job in listed if _missing(job)]
     count = min(workers or os.cpu_count() or 1, len(light))
     if count > 1:
         with ProcessPoolExecutor(count, get_context("spawn")) as pool:
-            list(pool.map(_fill_cache, light, chunksize=max(1, len(light) // (count * 8))))
+            # Small pieces: what is told is told in time, and a slow version does not hold up the rest.
+            _told(pool.map(_fill_cache, light, chunksize=4), len(light))
     return [_one(job) for job in listed]
+
+
+def _told(done: Iterable[None], total: int) -> None:
+    said = time.monotonic()
+    for count, _ in enumerate(done, 1):
+        if time.monotonic() - said > EVERY_S:
+            said = time.monotonic()
+            print(f"compiled {count:,} of {total:,} kernels", file=sys.stderr, flush=True)
 
 
 def _missing(job: Job) -> bool:
