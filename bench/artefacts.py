@@ -18,8 +18,10 @@ from bench.cache import Artefact, Cache, file_digest, library, sources
 from bench.export_check import refuse_difference
 from bench.graph_size import graph_size
 from bench.model_facts import model_facts
-from bench.passes import find, kernels
+from bench.passes import expand, find, fitted, kernels
 from bench.phases import Phases
+from bench.precisions import base_name
+from bench.precisions import find as find_precision
 from common.discover import Declared, discover
 from common.errors import UserError
 from reports import layers
@@ -28,9 +30,10 @@ from reports.record import GraphSize, ModelFacts, Step
 from variants.api_network import write
 from variants.calibration import Ranges
 from variants.checkpoint import files, given, replaced
+from variants.explain import listening
 from variants.export import export, reference
 from variants.find import find as find_variant
-from variants.graph_pass import GraphPass
+from variants.graph_pass import GraphPass, Setting
 from variants.precision import Precision, carries
 from variants.shapes import described, timed
 from variants.variant import Array, Ready, Sizes, Variant
@@ -50,6 +53,7 @@ class StepInfo(msgspec.Struct, frozen=True):
     after: GraphSize
     rewrites: int = 0
     parameters: int = 0
+    declined: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,12 +85,13 @@ class Artefacts:
             return Transformed(graph, (), (("weights", graph.sha256),), None)
         graph = self._export(variant, case.batch, phases)
         model = self._facts(graph, timed(variant.value, case.batch))
+        setting = Setting(timed(variant.value, case.batch), variant.value.ranges, variant.value.outputs)
         steps, digests = [], [*self._weights(variant.name), ("export", graph.sha256)]
-        for name in case.passes:
-            declared = find(name)
+        for name in expand(case.passes):
+            declared = fitted(find(name), setting)
             graph = self._pass(declared, graph, phases)
             steps.append(_step(declared, graph, declared.value.distribution))
-        precision = discover("variants.precisions", Precision)[case.precision]
+        precision = find_precision(case.precision)
         ranges, calibration = self._ranges(precision, variant, graph, phases)
         graph = self._precision(precision, graph, ranges, calibration, phases)
         steps.append(_step(precision, graph, precision.value.distribution))
@@ -183,8 +188,9 @@ class Artefacts:
 
         def make(file: Path) -> StepInfo:
             model = onnx.load(graph.path)
-            changed, rewrites = declared.value.run(model)
-            return _save(changed, file, graph_size(model), rewrites)
+            with listening() as declined:
+                changed, rewrites = declared.value.run(model)
+            return _save(changed, file, graph_size(model), rewrites, tuple(declined))
 
         return self._stage(phases, f"pass {declared.name}", key, make, "pass")
 
@@ -196,7 +202,8 @@ class Artefacts:
             return (), ""
         inputs = variant.value.inputs("calibration")
         data = hashlib.sha256(b"".join(name.encode() + array.tobytes() for name, array in inputs.items())).hexdigest()
-        key = [graph.sha256, precision.name, precision.digest, data, sources(VARIANTS), library("onnxruntime")]
+        base = discover("variants.precisions", Precision)[base_name(precision.name)]
+        key = [graph.sha256, base.name, base.digest, data, sources(VARIANTS), library("onnxruntime")]
 
         def make(file: Path) -> Ranges:
             ranges = calibrate(onnx.load(graph.path), inputs)
@@ -238,7 +245,7 @@ def _seen(artefact: Artefact[T], phases: Phases, name: str) -> Artefact[T]:
     return artefact
 
 
-def _save(model: onnx.ModelProto, file: Path, before: GraphSize, rewrites: int) -> StepInfo:
+def _save(model: onnx.ModelProto, file: Path, before: GraphSize, rewrites: int, declined: tuple[str, ...] = ()) -> StepInfo:
     """Above protobuf's limit, the weights lie beside `file`; the cache keeps and checks all that lies there."""
     after = graph_size(model)
     if after.parameter_bytes > EXTERNAL_ABOVE:
@@ -246,9 +253,11 @@ def _save(model: onnx.ModelProto, file: Path, before: GraphSize, rewrites: int) 
     else:
         onnx.save(model, file)
     onnx.checker.check_model(str(file))
-    return StepInfo(before, after, rewrites)
+    return StepInfo(before, after, rewrites, declined=declined)
 
 
 def _step(declared: Declared[GraphPass] | Declared[Precision], graph: Artefact[StepInfo], distribution: str) -> Step:
     info = graph.info
-    return Step(declared.name, declared.label, info.rewrites, info.before, info.after, library(distribution) if distribution else "")
+    return Step(
+        declared.name, declared.label, info.rewrites, info.before, info.after, library(distribution) if distribution else "", info.declined
+    )

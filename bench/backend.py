@@ -12,6 +12,7 @@ import msgspec
 
 from reports.case import ONNX
 from reports.layers.layer import Layer
+from variants.plugin_pass import NAMESPACE
 from variants.variant import Array, Tensors
 
 
@@ -82,6 +83,12 @@ class Backend(ABC):
     def why_not_run(self) -> str | None:
         """Why plans cannot be run here; None when they can."""
         return None
+
+    def why_no_operators(self, domain: str) -> str | None:
+        """Why a graph with operators of `domain`, which are not ONNX's own, is not built here; None when they are known."""
+        if domain == NAMESPACE:
+            return self.why_no_plugins()
+        return f"operators of {domain} are not ONNX's: this backend's parser does not know them"
 
     def why_no_plugins(self) -> str | None:
         """Why a graph with TensorRT plugin nodes is not built here; None when they are registered and `bare(model)` is built."""

@@ -13,7 +13,8 @@ from typing import TypeVar
 import msgspec
 
 from bench.backend import Backend
-from bench.passes import find, refusal
+from bench.passes import expand, find, refusal
+from bench.precisions import find as find_precision
 from common.discover import discover
 from common.errors import UserError, unknown
 from reports.case import API, ONNX, Case
@@ -21,7 +22,6 @@ from variants.api_network import why_not as why_not_api
 from variants.checkpoint import belongs
 from variants.checkpoint import files as checkpoint_files
 from variants.find import find as find_variant
-from variants.precision import Precision
 
 PRESETS = Path(__file__).parent / "presets.toml"
 AXES = ("variants", "sources", "passes", "precisions", "batches", "backends")
@@ -161,16 +161,17 @@ def split_pipeline(text: str) -> tuple[str, ...]:
 def _check_names(preset: Preset) -> None:
     for kind, values, known in (
         ("source", preset.sources, (ONNX, API)),
-        ("precision", preset.precisions, discover("variants.precisions", Precision)),
         ("backend", preset.backends, discover("bench.backends", Backend)),
     ):
         for value in values:
             if value not in known:
                 raise unknown(kind, value, known)
+    for name in preset.precisions:
+        find_precision(name)
     for name in preset.variants:
         find_variant(name)
     for pipeline in preset.passes:
-        for name in split_pipeline(pipeline):
+        for name in expand(split_pipeline(pipeline)):
             find(name)
     for batch in preset.batches:
         _batch(str(batch))

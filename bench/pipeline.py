@@ -16,13 +16,13 @@ from bench.measure.protocol import Call, Protocol, measure
 from bench.measure.quiet import quiet
 from bench.passes import refusal
 from bench.phases import Phases
+from bench.precisions import find as find_precision
 from common.discover import discover
 from common.errors import Unsupported, UserError
 from reports import record as r
 from reports.accuracy import Accuracy
 from reports.case import Case
 from reports.layers.layer import Layer
-from variants.precision import Precision
 from variants.variant import Tensors, Variant
 
 
@@ -97,7 +97,7 @@ class Pipeline:
         with phases("check"):
             actual = check.outputs(runner, variant.inputs("test"), case.batch, variant.batched)
             found = check.accuracy(actual, variant, reference)
-        precision = discover("variants.precisions", Precision)[case.precision].value
+        precision = find_precision(case.precision).value
         self._verified[case] = check.tolerance(precision).violation(found) or ""
         return found, self._verified[case]
 

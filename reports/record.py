@@ -115,6 +115,7 @@ class Step(msgspec.Struct, frozen=True):
     """One transform of the graph: a pass or the precision, in order.
 
     `rewrites` is what the pass says it changed; 0 reads "no effect". `version` is the library's, where one did it.
+    `declined` are sentences of what looked like a match and was left alone.
     """
 
     name: str
@@ -123,6 +124,7 @@ class Step(msgspec.Struct, frozen=True):
     before: GraphSize
     after: GraphSize
     version: str = ""
+    declined: tuple[str, ...] = ()
 
 
 class Build(msgspec.Struct, frozen=True):

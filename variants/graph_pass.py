@@ -3,28 +3,94 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import Any
 
 import onnx
 import onnx_graphsurgeon as gs
 
 from variants.graph import exported, graphs, with_shapes
 
+Run = Callable[[onnx.ModelProto], tuple[onnx.ModelProto, int]]
+Rewrite = Callable[[gs.Graph], tuple[gs.Graph, int]]
+
+
+class Stage(IntEnum):
+    """Where a pass stands in the whole pipeline, `all`: lower first, by name within a stage."""
+
+    REPAIR = 10
+    """What a parser would refuse."""
+    TRIM = 20
+    """What nobody needs goes, before anything is matched."""
+    CLEAN = 30
+    """Constants folded, a library's whole clean-up."""
+    LAYOUT = 40
+    """Chains of moves merged or taken out of the way of the fusions."""
+    FUSE = 50
+    """Several nodes become one operator."""
+    MERGE = 60
+    """Several operators become one bigger one."""
+    AHEAD = 70
+    """Work moved from every run to the build."""
+    ALIGN = 80
+    """Sizes that suit the hardware."""
+    PLACE = 90
+    """A kernel of plugins/ in place of operators."""
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What a pass may know of the case it runs for.
+
+    `sizes` are the dynamic dimensions by name as they are timed, the batch included ({"batch": 1, "sequence": 128});
+    `ranges` are (min, best, max) of those that the variant declares, `outputs` the outputs that it asks for. All empty: nothing is known.
+    """
+
+    sizes: Mapping[str, int] = field(default_factory=dict)
+    ranges: Mapping[str, tuple[int, int, int]] = field(default_factory=dict)
+    outputs: tuple[str, ...] = ()
+
 
 @dataclass(frozen=True, slots=True)
 class GraphPass:
     """`run(model)` returns the new model and the number of rewrites; it may not change its argument.
 
-    `distribution` is the installed package that does the work; its version is part of the cache key.
+    `distribution` is the installed package that does the work; its version is part of the cache key. `routine` passes make up
+    the pipeline `all`, in the order of their `stage`; the others want a choice, other operators or measuring first. `domain`
+    is that of the operators it writes beyond ONNX's own, such as "com.microsoft": only backends that know them take it.
+    `changes` says what of the inputs, outputs and free dimensions it alters; "" is nothing.
     """
 
-    run: Callable[[onnx.ModelProto], tuple[onnx.ModelProto, int]]
+    run: Run
     distribution: str = ""
+    stage: Stage = Stage.FUSE
+    routine: bool = True
+    domain: str = ""
+    changes: str = ""
 
 
-def surgeon(rewrite: Callable[[gs.Graph], tuple[gs.Graph, int]]) -> GraphPass:
-    """A pass written with GraphSurgeon; a rewrite of nothing leaves the model as it was, byte for byte."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OptionPass(GraphPass):
+    """A pass with a choice, written `<pass>:<option>`; `run` alone takes the first of `options`."""
+
+    options: Sequence[str]
+    at: Callable[[str], GraphPass]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FittedPass(GraphPass):
+    """A pass that is fitted to the case's shapes; `run` alone knows nothing of them."""
+
+    fitted: Callable[[Setting], GraphPass]
+
+
+def surgeon(rewrite: Rewrite, **declared: Any) -> GraphPass:
+    """A pass written with GraphSurgeon; a rewrite of nothing leaves the model as it was, byte for byte.
+
+    `declared` are fields of GraphPass, such as stage=Stage.LAYOUT.
+    """
 
     def run(model: onnx.ModelProto) -> tuple[onnx.ModelProto, int]:
         graph, rewrites = rewrite(gs.import_onnx(with_shapes(model)))
@@ -32,7 +98,25 @@ def surgeon(rewrite: Callable[[gs.Graph], tuple[gs.Graph, int]]) -> GraphPass:
             return model, 0
         return exported(graph), rewrites
 
-    return GraphPass(run, "onnx-graphsurgeon")
+    return GraphPass(run, "onnx-graphsurgeon", **declared)
+
+
+def option_surgeon(rewrite: Callable[[gs.Graph, str], tuple[gs.Graph, int]], options: Sequence[str], **declared: Any) -> OptionPass:
+    """`surgeon` for a pass with a choice: `rewrite(graph, option)`, the first of `options` being the one taken without a word."""
+
+    def at(option: str) -> GraphPass:
+        return surgeon(lambda graph: rewrite(graph, option), **declared)
+
+    return OptionPass(at(options[0]).run, "onnx-graphsurgeon", **declared, options=tuple(options), at=at)
+
+
+def fitted_surgeon(rewrite: Callable[[gs.Graph, Setting], tuple[gs.Graph, int]], **declared: Any) -> FittedPass:
+    """`surgeon` for a pass that is fitted to the case: `rewrite(graph, setting)`."""
+
+    def fitted(setting: Setting) -> GraphPass:
+        return surgeon(lambda graph: rewrite(graph, setting), **declared)
+
+    return FittedPass(fitted(Setting()).run, "onnx-graphsurgeon", **declared, fitted=fitted)
 
 
 def cleaner(clean: Callable[[onnx.ModelProto], onnx.ModelProto], distribution: str) -> GraphPass:
@@ -45,7 +129,11 @@ def cleaner(clean: Callable[[onnx.ModelProto], onnx.ModelProto], distribution: s
         now = _operators(after)
         return after, (before - now).total() + (now - before).total()
 
-    return GraphPass(run, distribution)
+    return GraphPass(run, distribution, stage=Stage.CLEAN, routine=distribution == FOLDING)
+
+
+FOLDING = "polygraphy"
+"""Of the four cleaners the one in `all`: it folds constants and nothing else, so that every change there is ours."""
 
 
 def _put_inputs_back(before: onnx.GraphProto, after: onnx.GraphProto) -> None:

@@ -9,13 +9,14 @@ in silence: hand it `bare(model)`.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import onnx
 import onnx_graphsurgeon as gs
 from onnx import parser
 
-from variants.graph_pass import GraphPass, surgeon
+from variants.graph_pass import GraphPass, Stage, surgeon
 
 NAMESPACE = "trtbench"
 """ONNX domain of the nodes, TensorRT namespace of the plugins."""
@@ -35,17 +36,19 @@ class PluginPass(GraphPass):
 def plugin_pass(family: str, rewrite: Callable[[gs.Graph, str], tuple[gs.Graph, int]], functions: Sequence[str]) -> PluginPass:
     """`rewrite(graph, version)` is as for `surgeon`; `functions` say in ONNX's text form what each op computes."""
 
+    declared: Any = {"stage": Stage.PLACE, "routine": False, "domain": NAMESPACE}
+
     def at(version: str) -> GraphPass:
-        plain = surgeon(lambda graph: rewrite(graph, version))
+        plain = surgeon(lambda graph: rewrite(graph, version), **declared)
 
         def run(model: onnx.ModelProto) -> tuple[onnx.ModelProto, int]:
             after, rewrites = plain.run(model)
             return (_defined(after, functions), rewrites) if rewrites else (model, 0)
 
-        return GraphPass(run, plain.distribution)
+        return replace(plain, run=run)
 
     unnamed = at("")
-    return PluginPass(unnamed.run, unnamed.distribution, family=family, at=at)
+    return PluginPass(unnamed.run, unnamed.distribution, **declared, family=family, at=at)
 
 
 def plugin_node(op: str, version: str, inputs: Sequence[gs.Tensor], output: gs.Tensor, **constants: float | str) -> gs.Node:

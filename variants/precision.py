@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 import onnx
 
 from variants.calibration import Ranges, Threshold, calibrate
 from variants.graph import graphs
+from variants.keep import Keep
 from variants.quantize import activations, insert_qdq
 from variants.variant import Tensors
 
@@ -16,9 +18,20 @@ MAKES = {("Cast", "to"), ("QuantizeLinear", "output_dtype")}
 """The attributes that name the element type a node makes."""
 
 
+NONE: Keep = frozenset()
+
+
+class Apply(Protocol):
+    """What puts a model into a precision; it may not change its argument, nor touch the nodes called `keep`, whose names are unique."""
+
+    def __call__(self, model: onnx.ModelProto, ranges: Ranges, keep: Keep = NONE, /) -> onnx.ModelProto:
+        """The model in this precision."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Precision:
-    """`apply(model, ranges)` returns the model in this precision; `calibrate(model, inputs)` makes its ranges, where it needs any.
+    """`apply(model, ranges, keep)` returns the model in this precision; `calibrate(model, inputs)` makes its ranges, where it needs any.
 
     `dtype` is the ONNX element type (onnx.TensorProto.*) that a graph in this precision must carry. `min_snr_db`,
     `min_agreement` (0..1) and `max_drop` (in the task metric's unit) bound the error against the PyTorch FP32
@@ -26,7 +39,7 @@ class Precision:
     """
 
     dtype: int
-    apply: Callable[[onnx.ModelProto, Ranges], onnx.ModelProto]
+    apply: Apply
     min_snr_db: float
     min_agreement: float
     max_drop: float

@@ -12,6 +12,7 @@ import onnx_graphsurgeon as gs
 from common.errors import UserError
 from variants.calibration import Ranges
 from variants.graph import constant, exported, with_opset
+from variants.keep import Keep
 from variants.variant import Array
 
 LARGEST = 127
@@ -45,17 +46,17 @@ def activations(model: onnx.ModelProto) -> list[str]:
     return list(dict.fromkeys(product.node.inputs[0].name for product in products(gs.import_onnx(model))))
 
 
-def insert_qdq(model: onnx.ModelProto, ranges: Ranges) -> onnx.ModelProto:
+def insert_qdq(model: onnx.ModelProto, ranges: Ranges, keep: Keep = frozenset()) -> onnx.ModelProto:
     """Quantise inputs per tensor by `ranges` and weights per channel, symmetric, every zero point 0 (int8).
 
-    A product whose input has no range stays as it is. Outputs and biases stay in the high precision: TensorRT fuses
-    DQ-product-bias, and a Q after the product would only add an error. Raises UserError when the graph has nothing to
-    quantise.
+    A product whose input has no range, or whose node is in `keep`, stays as it is. Outputs and biases stay in the high
+    precision: TensorRT fuses DQ-product-bias, and a Q after the product would only add an error. Raises UserError when the
+    graph has nothing to quantise.
     """
     graph = with_opset(gs.import_onnx(onnx.ModelProto.FromString(model.SerializeToString())), OPSET)
     limits = {entry.tensor: entry.limit for entry in ranges}
     every = list(products(graph))
-    found = [product for product in every if product.node.inputs[0].name in limits]
+    found = [product for product in every if product.node.inputs[0].name in limits and product.node.name not in keep]
     if every and not found:
         raise UserError("int8: what every product reads is zero on all calibration data: give inputs as the model will meet them")
     if not found:

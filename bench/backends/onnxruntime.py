@@ -18,6 +18,7 @@ from variants.variant import Array, Tensors
 if TYPE_CHECKING:
     import onnxruntime as ort
 
+CONTRIB = "com.microsoft"
 PROVIDER = "CPUExecutionProvider"
 PROFILED_RUNS, PROFILE_WARMUP = 20, 3
 
@@ -56,6 +57,10 @@ class OnnxRuntime(Backend):
         except Exception as error:  # its exception types share no public base
             return _refused(plan, str(error), time.perf_counter() - start)
         return BuildInfo("CPU", time.perf_counter() - start, _casts(model, plan))
+
+    def why_no_operators(self, domain: str) -> str | None:
+        """It has its own beside ONNX's."""
+        return None if domain == CONTRIB else super().why_no_operators(domain)
 
     def load(self, plan: Path, options: BuildOptions) -> Session:
         """A session on the optimised graph."""

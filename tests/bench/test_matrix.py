@@ -100,7 +100,7 @@ def test_a_misspelt_value_is_refused_with_the_near_match(axis: str, value: str, 
 
 
 def test_an_unknown_name_is_refused_with_the_list() -> None:
-    there_are = ", ".join(sorted([*names(), "none"]))
+    there_are = ", ".join(sorted([*names(), "all", "none"]))
     with pytest.raises(UserError, match=f"known: {re.escape(there_are)}"):
         chosen(passes="zzz")
 

@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 import onnx_graphsurgeon as gs
 
-from variants.graph_pass import surgeon
+from variants.graph_pass import Stage, surgeon
 
 MOVES = ("Slice", "Expand", "Tile", "Gather", "GatherElements", "GatherND")
 """What TensorRT 7 to 8.5 refused on booleans (docs/obstacles.md); Not, And and comparisons it took."""
@@ -38,4 +38,4 @@ def _cast(tensor: gs.Tensor, output: gs.Tensor, to: int) -> gs.Node:
     return gs.Node("Cast", f"{output.name}/Cast", {"to": to}, [tensor], [output])
 
 
-cast_booleans = surgeon(rewrite)
+cast_booleans = surgeon(rewrite, stage=Stage.REPAIR)

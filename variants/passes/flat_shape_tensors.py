@@ -14,7 +14,7 @@ import numpy as np
 import onnx_graphsurgeon as gs
 
 from variants.graph import constant
-from variants.graph_pass import surgeon
+from variants.graph_pass import Stage, surgeon
 from variants.variant import Array
 
 TOLD = {("Pad", 1), ("Reshape", 1), ("Expand", 1), ("Tile", 1), ("ConstantOfShape", 0)}
@@ -176,4 +176,4 @@ MOVED: dict[str, Callable[[gs.Node, Array, list[Array]], Array]] = {
     "Gather": lambda node, places, given: np.take(places, given[0], axis=node.attrs.get("axis", 0)),
 }
 
-flat_shape_tensors = surgeon(rewrite)
+flat_shape_tensors = surgeon(rewrite, stage=Stage.REPAIR)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import onnx_graphsurgeon as gs
 
 from variants.graph import with_opset
-from variants.graph_pass import surgeon
+from variants.graph_pass import Stage, surgeon
 from variants.layernorm import find
 
 OPSET = 17
@@ -35,4 +35,4 @@ def rewrite(graph: gs.Graph) -> tuple[gs.Graph, int]:
     return graph, len(matches)
 
 
-fuse_layernorm = surgeon(rewrite)
+fuse_layernorm = surgeon(rewrite, stage=Stage.FUSE)

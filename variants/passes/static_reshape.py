@@ -9,7 +9,7 @@ import numpy as np
 import onnx_graphsurgeon as gs
 
 from variants.graph import constant
-from variants.graph_pass import surgeon
+from variants.graph_pass import Stage, surgeon
 
 CHANNELS = 1
 """Axis of [batch, channels, ...]."""
@@ -64,4 +64,4 @@ def _computed_target(graph: gs.Graph, reshape: gs.Node, channels: int) -> gs.Ten
     return made
 
 
-static_reshape = surgeon(rewrite)
+static_reshape = surgeon(rewrite, stage=Stage.REPAIR)

@@ -8,11 +8,12 @@ from onnx import TensorProto, helper
 
 from variants.calibration import Ranges
 from variants.graph import exported, with_shapes
+from variants.keep import Keep
 from variants.layernorm import find
-from variants.precision import Precision
+from variants.precision import NONE, Precision
 
 
-def to_fp16(model: onnx.ModelProto, _: Ranges) -> onnx.ModelProto:
+def to_fp16(model: onnx.ModelProto, _: Ranges, keep: Keep = NONE) -> onnx.ModelProto:
     """Convert by ONNX Runtime's float16 tool; the nodes of a decomposed LayerNorm stay in fp32.
 
     Its squares overflow 65,504 on outlier activations (NVIDIA/TensorRT issues 2564 and 4493); the fused operator
@@ -22,7 +23,7 @@ def to_fp16(model: onnx.ModelProto, _: Ranges) -> onnx.ModelProto:
 
     graph = gs.import_onnx(with_shapes(model))
     own = _name_all(graph)
-    kept = [node.name for match in find(graph) for node in match.nodes]
+    kept = [*keep, *(node.name for match in find(graph) for node in match.nodes)]
     converted = convert_float_to_float16(gs.export_onnx(graph), keep_io_types=True, node_block_list=kept)
     _drop_repeated(converted.graph)
     _drop_round_trips(converted.graph, own)

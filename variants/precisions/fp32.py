@@ -8,7 +8,7 @@ from variants.precision import Precision
 
 fp32 = Precision(
     dtype=onnx.TensorProto.FLOAT,
-    apply=lambda model, _: model,
+    apply=lambda model, *_: model,
     min_snr_db=80,
     min_agreement=0.995,
     max_drop=0.003,
