@@ -64,6 +64,7 @@ class Transformed:
     steps: tuple[Step, ...]
     digests: tuple[tuple[str, str], ...]
     model: ModelFacts | None
+    result: ModelFacts | None = None
 
 
 @dataclass(slots=True)
@@ -96,7 +97,8 @@ class Artefacts:
         graph = self._precision(precision, graph, ranges, calibration, phases)
         steps.append(_step(precision, graph, precision.value.distribution))
         digests += [("calibration", calibration)] if calibration else []
-        return Transformed(graph, tuple(steps), (*digests, ("graph", graph.sha256)), model)
+        result = self._facts(graph, timed(variant.value, case.batch))
+        return Transformed(graph, tuple(steps), (*digests, ("graph", graph.sha256)), model, result)
 
     def plan(self, case: Case, graph: Artefact[StepInfo], options: BuildOptions, phases: Phases) -> Artefact[BuildInfo]:
         """Built by the case's backend; its identity is the graph and its kernels, the backend's versions and flags, and the batch."""
@@ -179,7 +181,7 @@ class Artefacts:
     def _facts(self, graph: Artefact[StepInfo], sizes: Sizes) -> ModelFacts:
         def make(file: Path) -> ModelFacts:
             file.touch()
-            return model_facts(graph.path, graph.info.before, graph.info.parameters, sizes)
+            return model_facts(graph.path, graph.info.after, graph.info.parameters, sizes)
 
         return self.cache.artefact("facts", [graph.sha256, described(sizes), sources(REPORTS_LAYERS)], make, ModelFacts).info
 

@@ -64,6 +64,7 @@ class Pipeline:
             accuracy=progress.accuracy,
             layers=progress.layers,
             model=progress.model,
+            result=progress.result,
         )
 
     def _outcome(self, case: Case, progress: _Progress) -> r.Outcome:
@@ -73,7 +74,7 @@ class Pipeline:
             return r.Unsupported(reason)
         options = self._options(case)
         graph = self.artefacts.transformed(case, progress.phases)
-        progress.steps, progress.digests, progress.model = graph.steps, graph.digests, graph.model
+        progress.steps, progress.digests, progress.model, progress.result = graph.steps, graph.digests, graph.model, graph.result
         plan = self.artefacts.plan(case, graph.graph, options, progress.phases)
         if plan.info.rejection:
             return r.Rejected(plan.info.target, plan.info.rejection)
@@ -149,6 +150,7 @@ class _Progress:
     accuracy: Accuracy | None = None
     layers: tuple[Layer, ...] = ()
     model: r.ModelFacts | None = None
+    result: r.ModelFacts | None = None
 
 
 def _bounds(variant: Variant, name: str, shape: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[int, ...]]:

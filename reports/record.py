@@ -96,7 +96,7 @@ class GraphSize(msgspec.Struct, frozen=True):
 
 
 class ModelFacts(msgspec.Struct, frozen=True):
-    """A model as exported, before any pass, at the shape `sizes` (in words) that is timed.
+    """What a graph holds and one inference of it costs, at the shape `sizes` (in words) that is timed.
 
     `parameters` are the PyTorch module's, 0 where there is none. `operations` (a multiply-add counts two) and `bytes_moved`
     (read and written, nothing fused) are of one inference, without the `unknown` nodes whose cost does not follow from shapes.
@@ -156,7 +156,10 @@ class Environment(msgspec.Struct, frozen=True):
 
 
 class Record(msgspec.Struct, frozen=True):
-    """One line of records.jsonl. `digests` are (what, sha256); times are ISO 8601 in UTC."""
+    """One line of records.jsonl. `digests` are (what, sha256); times are ISO 8601 in UTC.
+
+    `model` is the plain export, `result` the graph after all its steps, as it was built.
+    """
 
     run: str
     case: Case
@@ -170,4 +173,5 @@ class Record(msgspec.Struct, frozen=True):
     accuracy: Accuracy | None = None
     layers: tuple[Layer, ...] = ()
     model: ModelFacts | None = None
+    result: ModelFacts | None = None
     schema: int = SCHEMA
