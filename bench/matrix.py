@@ -13,7 +13,7 @@ from typing import TypeVar
 import msgspec
 
 from bench.backend import Backend
-from bench.passes import expand, find, refusal
+from bench.passes import expand, find, pipelines, refusal
 from bench.precisions import find as find_precision
 from common.discover import discover
 from common.errors import UserError, unknown
@@ -112,6 +112,7 @@ def choose(preset: str, given: Mapping[str, str | None], threads: int | None = N
     if threads is not None and not 1 <= threads <= 1024:
         raise UserError(f"--threads: {threads} is not from 1 to 1024")
     chosen = msgspec.structs.replace(known[preset], **replaced, threads=threads or known[preset].threads)
+    chosen = msgspec.structs.replace(chosen, passes=tuple(written for text in chosen.passes for written in pipelines(text)))
     _check_names(chosen)
     variants = tuple(find_variant(name).name for name in chosen.variants)
     own = _checkpoints(variants, [f"{name}={path}" for name, path in chosen.checkpoints.items()] + list(checkpoints))

@@ -16,6 +16,7 @@ from variants.graph_pass import FittedPass, GraphPass, OptionPass, Setting
 from variants.plugin_pass import PluginPass
 
 ALL, WITHOUT, ORDER, REVERSED = "all", "-", "@", "reversed"
+EACH = "each"
 
 
 def names() -> list[str]:
@@ -35,6 +36,13 @@ def expand(pipeline: Sequence[str]) -> tuple[str, ...]:
     `all@reversed` has them in reverse order, `all@7` shuffled by seed 7: order matters, so other orders can be tried.
     """
     return tuple(name for word in pipeline for name in _expanded(word))
+
+
+def pipelines(text: str) -> tuple[str, ...]:
+    """What one entry of the passes axis stands for: `each` for every routine pass alone, `all-each` for `all` without each in turn."""
+    if text == EACH:
+        return routine()
+    return tuple(f"{ALL}{WITHOUT}{name}" for name in routine()) if text == f"{ALL}{WITHOUT}{EACH}" else (text,)
 
 
 def find(name: str) -> Declared[GraphPass]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from reports.blocks import MISSING, Block, Cell, Column, Prose, Table
 from reports.case import Case
+from reports.pass_table import ALL
 from reports.record import Step
 from reports.run import PLAIN, Entry, Run, step_gain
 from reports.section import Section
@@ -37,6 +38,8 @@ def effects(run: Run) -> tuple[Effect, ...]:
     timed = {entry.case.backend for entry in run.timed}
     found: dict[tuple[object, ...], Effect] = {}
     for entry in run.entries:
+        if _varies(entry.case):
+            continue
         for index, step in enumerate(entry.record.steps):
             if step.name == PLAIN and not step.rewrites:
                 continue
@@ -49,6 +52,11 @@ def effects(run: Run) -> tuple[Effect, ...]:
     return tuple(sorted(kept, key=lambda effect: (effect.variant, effect.batch, not effect.is_pass)))
 
 
+def _varies(case: Case) -> bool:
+    """Whether it is `all` less a pass or in another order: the pass table says what came of those, its hundreds of steps do not."""
+    return any(word.startswith((f"{ALL}-", f"{ALL}@")) for word in case.passes)
+
+
 def _environment(run: Run, entry: Entry) -> str:
     return entry.record.environment.key if entry.timing else run.environments[0].key
 
@@ -56,9 +64,10 @@ def _environment(run: Run, entry: Entry) -> str:
 def _effect(run: Run, known: dict[tuple[Case, str], Entry], entry: Entry, index: int) -> Effect:
     case, key = entry.case, entry.record.environment.key
     names = tuple(step.name for step in entry.record.steps)
-    is_pass = names[: index + 1] == case.passes[: index + 1]
-    with_it = (case.passes[: index + 1], PLAIN) if is_pass else (case.passes, case.precision)
-    without = (case.passes[:index] if is_pass else case.passes, PLAIN)
+    # A pipeline such as `all` has more steps than words, and no pair for those inside it.
+    is_pass = names[index] != case.precision
+    with_it = (names[: index + 1], PLAIN) if is_pass else (case.passes, case.precision)
+    without = (names[:index] if is_pass else case.passes, PLAIN)
     pair = [known.get((Case(case.variant, p, kind, case.batch, case.backend), key)) for p, kind in (with_it, without)]
     after, before = pair
     gained = step_gain(after, before) if after and before else None

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from bench import passes
-from bench.passes import find, names
+from bench.passes import expand, find, names, pipelines
+from common.errors import UserError
 from plugins.discovery import ROOT, versions
 from tests.variants.graphs import layernorm
 from variants.plugin_pass import placed
@@ -51,3 +52,34 @@ def test_a_kernel_that_changed_is_another_pass_to_the_cache(folder: Path) -> Non
 def test_a_pass_without_versions_is_found_as_it_is() -> None:
     assert find("fold").name == "fold"
     assert "fold" in names()
+
+
+def test_all_stands_for_the_routine_passes_in_the_order_of_their_stages() -> None:
+    found = expand(["all"])
+    stages = [find(name).value.stage for name in found]
+    assert stages == sorted(stages)
+    assert found.index("cast_booleans") < found.index("fold") < found.index("fuse_layernorm")
+    assert not {"onnxslim", "layernorm_plugin"} & set(found)
+
+
+def test_all_can_leave_passes_out_and_take_another_order() -> None:
+    assert set(expand(["all"])) - set(expand(["all-fold-fuse_layernorm"])) == {"fold", "fuse_layernorm"}
+    assert expand(["all@reversed"]) == expand(["all"])[::-1]
+    assert expand(["all@3"]) == expand(["all@3"]) != expand(["all"])
+    assert sorted(expand(["all@3"])) == sorted(expand(["all"]))
+    assert expand(["all-fold", "onnxslim"]) == (*expand(["all-fold"]), "onnxslim")
+
+
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [("all-fodl", "fodl is not in 'all', which has"), ("all@last", "after @ comes reversed, or the number"), ("all@", "after @ comes")],
+)
+def test_what_all_does_not_know_is_refused_in_one_sentence(word: str, said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        expand([word])
+
+
+def test_each_is_every_routine_pass_alone_and_all_less_each_leaves_out_one_at_a_time() -> None:
+    assert pipelines("each") == expand(["all"])
+    assert [set(expand(["all"])) - set(expand([text])) for text in pipelines("all-each")] == [{name} for name in expand(["all"])]
+    assert pipelines("fold+onnxslim") == ("fold+onnxslim",)
