@@ -82,9 +82,9 @@ def steps(entry: Entry) -> tuple[Step, ...]:
 def pass_tables(run: Run) -> Iterator[PassTable]:
     """One for every place in which `all` was recorded in fp32."""
     for place, entries in run.places().items():
-        known = {e.case.passes: e for e in entries if e.case.precision == PLAIN and e.case.source == ONNX and e.record.steps}
+        known = {e.case.passes: e for e in entries if e.case.precision == PLAIN and e.case.source == ONNX}
         whole = known.get((ALL,))
-        if whole is not None:
+        if whole is not None and whole.record.steps:
             yield PassTable(
                 run.place_names(place), whole, _graphs(known), _worths(known, whole), _orders(known, whole), run.noise_at(place)
             )
