@@ -1,4 +1,4 @@
-"""The `trtbench` command: doctor, plan, report, kernels, layers."""
+"""The `trtbench` command: doctor, plan, passes, report, kernels, layers."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ EXAMPLES = """examples:
   trtbench doctor                                   what this machine can run
   trtbench plan --preset full                       which cases would run, and why others would not
   trtbench plan --passes none,fold+fuse_layernorm --batches 1,8,32
+  trtbench passes vit_digits --explain              what each graph pass does to a model, and why it leaves things alone
   trtbench report                                   render the newest run again
   trtbench report results/20260101-120000-quick --output page.html
   trtbench kernels build -k layernorm/v5 --arch sm_90
@@ -60,6 +61,8 @@ def _parser() -> argparse.ArgumentParser:
         plan.add_argument(f"--{axis}", metavar="LIST", help=f"comma list of {axis} in place of the preset's")
     add_options(plan.add_argument)
     plan.set_defaults(run=_plan)
+    passes = commands.add_parser("passes", help="list the graph passes, or say what a pipeline does to a model", add_help=False)
+    passes.set_defaults(run=_passes, takes_words=True)
     report = commands.add_parser("report", help="render the HTML report of a run again")
     where = "folder of a run or a records file (default: results/latest)"
     report.add_argument("run_path", nargs="?", default="results/latest", metavar="RUN", help=where)
@@ -71,6 +74,12 @@ def _parser() -> argparse.ArgumentParser:
     layers = commands.add_parser("layers", help="rank the layers of a TensorRT or ONNX Runtime profile, or compare two", add_help=False)
     layers.set_defaults(run=_layers, takes_words=True)
     return parser
+
+
+def _passes(options: argparse.Namespace) -> int:
+    from bench.pass_command import main as passes
+
+    return passes(options.words)
 
 
 def _layers(options: argparse.Namespace) -> int:

@@ -10,10 +10,8 @@ from importlib.util import find_spec
 from bench.backend import Backend
 from bench.environment import gpu
 from common.discover import discover
-from plugins.discovery import versions
 from plugins.tensorrt import bindings
 from variants.graph_pass import GraphPass
-from variants.plugin_pass import PluginPass
 from variants.precision import Precision
 from variants.variant import Model
 
@@ -38,10 +36,8 @@ def examine() -> Iterator[Finding]:
         yield Finding(f"backend {name}", build_only or "builds, runs and profiles", missing or "", needed=name == "onnxruntime")
     yield Finding("TensorRT plugins", "put the kernels into an engine: docs/plugins.md", bindings.unavailable() or "")
     yield _module("torch", "exports the models and is the reference", "pip install torch==2.13.0", needed=True)
-    for name, graph_pass in discover("variants.passes", GraphPass).items():
-        if graph_pass.value.distribution:
-            module = graph_pass.value.distribution.replace("-", "_")
-            yield _module(module, f"graph pass {_spelled(name, graph_pass.value)}", f"pip install {graph_pass.value.distribution}")
+    for distribution, named in _by_distribution().items():
+        yield _module(distribution.replace("-", "_"), f"graph passes {', '.join(named)}", f"pip install {distribution}")
     no_gpu = "" if gpu() else "an NVIDIA driver and GPU, to time TensorRT engines"
     yield Finding("GPU", gpu() or "no NVIDIA driver: engines are built, not timed", no_gpu)
     found = next((path for name in BROWSERS if (path := shutil.which(name))), "")
@@ -57,8 +53,12 @@ def examine() -> Iterator[Finding]:
     yield Finding("matrix", counts)
 
 
-def _spelled(name: str, graph_pass: GraphPass) -> str:
-    return f"{name}:VERSION, one of {', '.join(versions(graph_pass.family))}" if isinstance(graph_pass, PluginPass) else name
+def _by_distribution() -> dict[str, list[str]]:
+    """The passes by the package that does their work."""
+    found: dict[str, list[str]] = {}
+    for name, graph_pass in discover("variants.passes", GraphPass).items():
+        found.setdefault(graph_pass.value.distribution or "onnx", []).append(name)
+    return found
 
 
 def _module(name: str, detail: str, remedy: str, needed: bool = False) -> Finding:

@@ -32,7 +32,7 @@ def test_doctor_lists_backends_passes_and_what_is_missing_with_the_remedy() -> N
     done = trtbench("doctor")
     assert done.returncode == 0
     assert "backend onnxruntime" in done.stdout
-    assert "graph pass fold" in done.stdout
+    assert "graph passes fold" in done.stdout
     for line, following in zip(done.stdout.splitlines(), done.stdout.splitlines()[1:], strict=False):
         if line.startswith(("absent", "missing")):
             assert "-> " in following
