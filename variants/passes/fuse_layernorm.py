@@ -1,6 +1,7 @@
-"""Fuse the nine nodes of a decomposed LayerNorm into LayerNormalization.
+"""Fuse the nine nodes of a decomposed LayerNorm, and its other forms, into LayerNormalization.
 
 (x - mean(x)) / sqrt(mean((x - mean(x))^2) + e) * scale + bias -> LayerNormalization(x, scale, bias; axis, e)
+x * r + (bias - mean(x) * r), r = scale / sqrt(mean((x - mean(x))^2) + e) -> LayerNormalization(x, scale, bias; axis, e)
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ def rewrite(graph: gs.Graph) -> tuple[gs.Graph, int]:
             "LayerNormalization",
             name=f"{last.name or name}/LayerNormalization",
             attrs={"axis": match.axis, "epsilon": match.epsilon, "stash_type": 1},
-            inputs=[match.source, gs.Constant(f"{name}/scale", match.scale), gs.Constant(f"{name}/bias", match.bias)],
+            inputs=[tensor for tensor in (match.source, match.scale, match.bias) if tensor is not None],
             outputs=[match.output],
         )
         last.outputs.clear()

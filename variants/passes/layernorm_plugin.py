@@ -67,9 +67,8 @@ def _matches(graph: gs.Graph) -> Iterator[Match]:
             yield match
     for found in find(graph):
         if found.axis == -1 and not _one_row(found.source):
-            name = found.output.name
-            gamma, beta = gs.Constant(f"{name}/gamma", found.scale), gs.Constant(f"{name}/beta", found.bias)
-            yield Match(found.source, found.output, _needed(gamma, beta), found.epsilon, found.nodes[-1])
+            beta = _zeros(found.output, found.scale) if found.bias is None else found.bias
+            yield Match(found.source, found.output, _needed(found.scale, beta), found.epsilon, found.nodes[-1])
 
 
 def _fused(graph: gs.Graph, node: gs.Node) -> Match | None:
@@ -81,8 +80,13 @@ def _fused(graph: gs.Graph, node: gs.Node) -> Match | None:
         return None
     if _one_row(source) or not all(_fits(tensor, source) for tensor in (gamma, *given)):
         return None
-    beta = given[0] if given else gs.Constant(f"{output.name}/beta", np.zeros(gamma.shape, gamma.dtype))
+    beta = given[0] if given else _zeros(output, gamma)
     return Match(source, output, _needed(gamma, beta), float(node.attrs.get("epsilon", 1e-5)), node)
+
+
+def _zeros(output: gs.Tensor, gamma: gs.Tensor) -> gs.Constant:
+    """The bias that a LayerNorm without one has."""
+    return gs.Constant(f"{output.name}/beta", np.zeros(gamma.shape, gamma.dtype))
 
 
 def _one_row(source: gs.Tensor) -> bool:
