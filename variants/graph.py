@@ -10,6 +10,7 @@ import onnx_graphsurgeon as gs
 from onnx import version_converter
 
 from common.errors import UserError
+from variants import heavy
 from variants.variant import Array
 
 
@@ -55,7 +56,7 @@ def with_opset(graph: gs.Graph, opset: int) -> gs.Graph:
     if graph.opset >= opset:
         return graph
     try:
-        return gs.import_onnx(version_converter.convert_version(gs.export_onnx(graph), opset))
+        return heavy.converted(graph, lambda model: version_converter.convert_version(model, opset))
     except Exception as error:  # ConvertError and its relatives share no public base
         reason = str(error).strip().splitlines()[-1]
         raise UserError(f"the graph cannot be raised from opset {graph.opset} to {opset} ({reason}): export it at opset {opset}") from error
@@ -63,13 +64,19 @@ def with_opset(graph: gs.Graph, opset: int) -> gs.Graph:
 
 def exported(graph: gs.Graph) -> onnx.ModelProto:
     """The model of a graph, what nothing reads left out, in topological order."""
-    model: onnx.ModelProto = gs.export_onnx(graph.cleanup().toposort())
-    return model
+    return heavy.exported(graph.cleanup().toposort())
 
 
 def with_shapes(model: onnx.ModelProto) -> onnx.ModelProto:
     """A copy of `model` with every shape that onnx can infer."""
-    return onnx.shape_inference.infer_shapes(model)
+    light, held = heavy.set_aside(model)
+    return heavy.put_back(onnx.shape_inference.infer_shapes(light), held)
+
+
+def shaped(model: onnx.ModelProto) -> gs.Graph:
+    """`model` as a GraphSurgeon graph with every shape that onnx can infer; it reads large weights from `model`, which must live on."""
+    light, held = heavy.set_aside(model)
+    return heavy.imported(onnx.shape_inference.infer_shapes(light), held)
 
 
 def graphs(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:

@@ -11,9 +11,12 @@ from typing import Any
 import onnx
 import onnx_graphsurgeon as gs
 
-from variants.graph import exported, graphs, with_shapes
+from variants.graph import exported, graphs, shaped
+from variants.heavy import LIMIT, data_bytes
+from variants.heavy_inputs import put_back, unfolded, without_weights
 
 Run = Callable[[onnx.ModelProto], tuple[onnx.ModelProto, int]]
+Spared = Callable[[onnx.ModelProto], set[str]]
 Rewrite = Callable[[gs.Graph], tuple[gs.Graph, int]]
 
 
@@ -93,7 +96,7 @@ def surgeon(rewrite: Rewrite, **declared: Any) -> GraphPass:
     """
 
     def run(model: onnx.ModelProto) -> tuple[onnx.ModelProto, int]:
-        graph, rewrites = rewrite(gs.import_onnx(with_shapes(model)))
+        graph, rewrites = rewrite(shaped(model))
         if not rewrites:
             return model, 0
         return exported(graph), rewrites
@@ -119,12 +122,19 @@ def fitted_surgeon(rewrite: Callable[[gs.Graph, Setting], tuple[gs.Graph, int]],
     return FittedPass(fitted(Setting()).run, "onnx-graphsurgeon", **declared, fitted=fitted)
 
 
-def cleaner(clean: Callable[[onnx.ModelProto], onnx.ModelProto], distribution: str) -> GraphPass:
-    """A library's whole clean-up as one pass; its rewrites are the nodes that went or came, counted by operator type, bodies included."""
+def cleaner(clean: Callable[[onnx.ModelProto], onnx.ModelProto], distribution: str, spared: Spared | None = None) -> GraphPass:
+    """A library's whole clean-up as one pass; its rewrites are the nodes that went or came, counted by operator type, bodies included.
+
+    `clean` may change its argument. `spared(model)` names the weights that it does as well without: they are handed over as
+    inputs, for time and memory. Of a model above protobuf's 2 GiB every library gets only the weights that folding needs:
+    what it would do with the values of others (a batch norm into a convolution) is not done.
+    """
 
     def run(model: onnx.ModelProto) -> tuple[onnx.ModelProto, int]:
         before = _operators(model)
-        after = clean(onnx.ModelProto.FromString(model.SerializeToString()))
+        chosen = spared or (unfolded if data_bytes(model) > LIMIT else None)
+        given, weights = without_weights(model, chosen(model) if chosen else frozenset())
+        after = put_back(clean(given), weights)
         _put_inputs_back(model.graph, after.graph)
         now = _operators(after)
         return after, (before - now).total() + (now - before).total()

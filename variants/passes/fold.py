@@ -5,6 +5,7 @@ from __future__ import annotations
 import onnx
 
 from variants.graph_pass import cleaner
+from variants.heavy_inputs import unfolded
 
 
 def clean(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -23,4 +24,4 @@ def clean(model: onnx.ModelProto) -> onnx.ModelProto:
 ERRORS = 3
 """ONNX Runtime, which folds, otherwise warns of its own optimiser's limits on stderr."""
 
-fold = cleaner(clean, "polygraphy")
+fold = cleaner(clean, "polygraphy", unfolded)

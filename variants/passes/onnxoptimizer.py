@@ -5,6 +5,7 @@ from __future__ import annotations
 import onnx
 
 from variants.graph_pass import cleaner
+from variants.heavy_inputs import mere_operands
 
 
 def clean(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -15,4 +16,4 @@ def clean(model: onnx.ModelProto) -> onnx.ModelProto:
     return cleaned
 
 
-onnxoptimizer = cleaner(clean, "onnxoptimizer")
+onnxoptimizer = cleaner(clean, "onnxoptimizer", mere_operands)
