@@ -14,11 +14,11 @@ from pathlib import Path
 from reports.record import Environment
 
 LIBRARIES = (
-    *("torch", "onnx", "onnxruntime", "tensorrt", "tensorrt-rtx"),
+    *("torch", "onnx", "onnxruntime", "onnxruntime-gpu", "tensorrt", "tensorrt-rtx"),
     *("polygraphy", "onnx-graphsurgeon", "onnxoptimizer", "onnxslim", "onnxsim"),
     *("numpy", "scikit-learn", "pytest", "pytest-benchmark"),
 )
-COMPARED = ("CPU", "cores", "GPU", "Python", "onnxruntime", "tensorrt", "tensorrt-rtx", "threads")
+COMPARED = ("CPU", "cores", "GPU", "Python", "onnxruntime", "onnxruntime-gpu", "tensorrt", "tensorrt-rtx", "threads")
 """Facts that must be equal before two records may be compared."""
 
 
