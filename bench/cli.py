@@ -134,10 +134,9 @@ def _plan(options: argparse.Namespace) -> int:
 
 def _report(options: argparse.Namespace) -> int:
     from reports.html import write_report
-    from reports.journal import load
+    from reports.journal import load, records_of
 
-    given = Path(options.run_path)
-    records = given / "records.jsonl" if given.is_dir() or not given.exists() else given
+    records = records_of(Path(options.run_path))
     journal = load(records)
     for warning in journal.warnings:
         print(f"warning: {warning}", file=sys.stderr)

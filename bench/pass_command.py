@@ -28,6 +28,8 @@ EXAMPLES = """examples:
   trtbench passes vit_digits --nodes '*attn*'       the names that --precisions 'int8_entropy~NAME' may keep
   trtbench passes --onnx model.onnx --dim sequence=128
 
+  trtbench passes --table results/latest            what each was worth, measured by a run of --preset passes
+
 What each is worth in time is measured by: make bench BENCH="--preset passes --variants vit_digits"
 """
 
@@ -35,6 +37,9 @@ What each is worth in time is measured by: make bench BENCH="--preset passes --v
 def main(words: Sequence[str]) -> int:
     """Run the command on the words behind `trtbench passes`; raises UserError."""
     options = _parser().parse_args(words)
+    if options.table:
+        print(_table(options.table), end="")
+        return 0
     given = with_own(options.variant, lambda name: getattr(options, name))
     if given is None:
         print("\n".join(_listed()))
@@ -58,6 +63,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--explain", action="store_true", help="say what looked like a match and was left alone, and why")
     parser.add_argument("--nodes", nargs="?", const="*", metavar="GLOB", help="list the nodes of the resulting graph by name")
     parser.add_argument("--save", type=Path, metavar="FILE", help="write the resulting graph there")
+    where = "print the pass table of a run as Markdown (default: results/latest), made by --preset passes"
+    parser.add_argument("--table", nargs="?", const="results/latest", metavar="RUN", help=where)
     parser.add_argument("--cache", type=Path, default=Path(".trtbench/cache"), metavar="DIR", help="where artefacts are kept")
     add_options(parser.add_argument)
     return parser
@@ -79,6 +86,19 @@ def _listed() -> Iterator[str]:
             notes = [f"needs {value.domain}"] * bool(value.domain) + [f"changes: {value.changes}"] * bool(value.changes)
             said = f" ({'; '.join(notes)})" if notes else ""
             yield f"  {name + choice:<30} {passes[name].label}{said}"
+
+
+def _table(run: str) -> str:
+    from reports.journal import load, records_of
+    from reports.markdown import markdown
+    from reports.run import read_run
+    from reports.sections.pass_table import pass_table
+
+    records = records_of(Path(run))
+    blocks = pass_table.blocks(read_run(load(records)))
+    if not blocks:
+        raise UserError(f"{records}: no case ran the pipeline 'all'; run: pytest bench/ --benchmark-only --preset passes")
+    return markdown(blocks)
 
 
 def _one(name: str, options: argparse.Namespace) -> None:

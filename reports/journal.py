@@ -27,6 +27,11 @@ class Journal:
     warnings: tuple[str, ...]
 
 
+def records_of(run: Path) -> Path:
+    """The records file of a run, given as its folder or as the file itself."""
+    return run / "records.jsonl" if run.is_dir() or not run.exists() else run
+
+
 def append(path: Path, record: Record) -> None:
     """Write one record as one line and force it to disk, so that a kill loses at most the running case.
 

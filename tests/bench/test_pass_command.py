@@ -11,6 +11,8 @@ import pytest
 from bench.pass_command import main
 from common.discover import discover
 from common.errors import UserError
+from reports.journal import append
+from tests.reports.test_pass_table import records as pass_records
 from tests.variants.graphs import Norm, layernorm, value, with_nodes
 from tests.variants.graphs import node as made
 from variants.graph_pass import GraphPass
@@ -93,3 +95,17 @@ def test_what_is_misspelt_is_refused_in_one_sentence(words: list[str], said: str
         main(words)
     assert said in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_the_table_of_a_run_is_markdown_and_a_run_without_all_says_what_to_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for record in pass_records():
+        append(tmp_path / "records.jsonl", record)
+    assert main(["--table", str(tmp_path)]) == 0
+    said = capsys.readouterr().out
+    assert "### Each pass" in said
+    assert re.search(r"^\| merge \| 0|^\| merge \| none \| 3 \|", said, re.MULTILINE)
+    append(tmp_path / "other.jsonl", pass_records()[0])
+    with pytest.raises(
+        UserError, match=r"other.jsonl: no case ran the pipeline 'all'; run: pytest bench/ --benchmark-only --preset passes"
+    ):
+        main(["--table", str(tmp_path / "other.jsonl")])
