@@ -1,0 +1,352 @@
+"""Find attention, softmax(scale * q k^T + mask) v, in the forms in which exporters write it out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from math import inf, isfinite, sqrt
+from typing import Any
+
+import numpy as np
+import onnx_graphsurgeon as gs
+
+from variants.explain import decline
+from variants.graph import constant
+from variants.infer import Facts, Shape
+from variants.sizes import Size
+
+SURELY_HIDDEN = -1e30
+"""A finite value that a mask writes in a score's place: from here down, adding it gives the same, as fp32 keeps 24 bits."""
+FLOATS = ("float16", "float32", "float64")
+
+
+@dataclass(frozen=True, slots=True)
+class Heads:
+    """One operand: the axes of `source` in this `order` are [batch, heads, length, size], or [batch, length, size] without heads."""
+
+    source: gs.Tensor
+    order: tuple[int, ...]
+    shape: Shape
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """Added to the scores: `tensor` times `factor`; or, where `fill` is not None, `fill` where the condition `tensor` is `when`."""
+
+    tensor: gs.Tensor
+    factor: float = 1.0
+    fill: float | None = None
+    when: bool = True
+
+    @property
+    def hides(self) -> bool:
+        """Whether a key so masked weighs exactly nothing, and a row of nothing else is NaN."""
+        return self.fill == -inf
+
+    @property
+    def key(self) -> tuple[object, ...]:
+        """Equal for terms that are the same in every layer."""
+        return (id(self.tensor), self.factor, self.fill, self.when)
+
+
+@dataclass(frozen=True, slots=True)
+class Attention:
+    """One match: output = softmax(scale * query key^T + terms) value.
+
+    `zeroed`: rows whose keys are all hidden are zeros, else they are NaN; `nan`: found as such, not by the conditions that
+    hide. `wide`: the softmax is in fp32, the rest in 16 bits.
+    `shape` is that of the scores, [batch, heads, queries, keys] or [batch, queries, keys]; `last` the product with the values.
+    """
+
+    query: Heads
+    key: Heads
+    value: Heads
+    scale: float
+    terms: tuple[Term, ...]
+    zeroed: bool
+    nan: bool
+    wide: bool
+    shape: Shape
+    softmax: gs.Node
+    last: gs.Node
+
+    @property
+    def output(self) -> gs.Tensor:
+        """[batch, heads, queries, size of a value]."""
+        return self.last.outputs[0]
+
+    @property
+    def heads(self) -> int | None:
+        """How many; 1 where they are part of the batch."""
+        return 1 if len(self.shape) == 3 else self.shape[1].number
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """What the softmax reads, taken apart: factor * product + terms."""
+
+    product: gs.Node
+    factor: float
+    terms: tuple[Term, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """What becomes of the softmax: `last` multiplies it by the values; `conditions` write zero into it, `nan` where it is NaN."""
+
+    last: gs.Node
+    conditions: tuple[Term, ...]
+    nan: bool
+
+
+class Finder:
+    """Looks for attention in one graph; bodies of Ifs and Loops are not entered."""
+
+    def __init__(self, graph: gs.Graph, facts: Facts) -> None:
+        self.graph, self.facts = graph, facts
+        self.here = {id(node) for node in graph.nodes}
+        self.outputs = {id(tensor) for tensor in graph.outputs}
+
+    def found(self) -> Iterator[Attention]:
+        """Every match, in the graph's order; near misses are declined."""
+        for node in list(self.graph.nodes):
+            if node.op == "Softmax" and (match := self._match(node)):
+                yield match
+
+    def _match(self, softmax: gs.Node) -> Attention | None:
+        weights = self._weights(softmax)
+        if weights is None or not self._last_axis(softmax):
+            return None
+        reasons = []
+        for scores in self._scores(softmax.inputs[0], 1.0, ()):
+            match = self._joined(softmax, scores, weights)
+            if isinstance(match, Attention):
+                return match
+            reasons.append(match)
+        decline(softmax.name or softmax.outputs[0].name, reasons[0] if reasons else "what it reads is no product of queries and keys alone")
+        return None
+
+    def _joined(self, softmax: gs.Node, scores: Scores, weights: Weights) -> Attention | str:
+        """The match, or why it is none."""
+        query, query_factor = self._operand(scores.product.inputs[0])
+        turned, key_factor = self._operand(scores.product.inputs[1])
+        value, _ = self._operand(weights.last.inputs[1], scalars=False)
+        if query is None or turned is None or value is None or len({len(one.shape) for one in (query, turned, value)}) != 1:
+            return "the shapes of queries, keys and values are not known"
+        rank = len(query.shape)
+        if rank not in (3, 4):
+            return f"queries of {rank} dimensions"
+        key = replace(turned, order=_swapped(turned.order), shape=_swapped(turned.shape))
+        if not query.shape[:-2] == key.shape[:-2] == value.shape[:-2]:
+            return "that queries, keys and values have the same batch and heads is not known"
+        # The product with the values says that there are as many weights a row as values: only a mask could widen a single key to that.
+        if scores.terms and key.shape[-2] != value.shape[-2] and key.shape[-2].number is not None:
+            return "that there are as many keys as values is not known"
+        masked = self.facts.shape(softmax.inputs[0])
+        if scores.terms and (masked is None or masked[:-1] != query.shape[:-1]):
+            return "that the mask leaves the scores' shape as it is is not known"
+        shape = (*query.shape[:-1], key.shape[-2])
+        wide = _wide(softmax, query, key, value)
+        scale = scores.factor * query_factor * key_factor
+        why = self._why_not(scores.terms, weights, query) if wide is not None else "its element types are not known or mixed"
+        if why:
+            return why
+        zeroed = bool(weights.conditions or weights.nan)
+        return Attention(query, key, value, scale, scores.terms, zeroed, weights.nan, bool(wide), shape, softmax, weights.last)
+
+    def _why_not(self, terms: tuple[Term, ...], weights: Weights, query: Heads) -> str:
+        """Why a mask, or what is done to the weights, is no part of an operator; "" where it is."""
+        hidden = {term.key[:1] + term.key[3:] for term in terms if term.hides}
+        if any(term.key[:1] + term.key[3:] not in hidden for term in weights.conditions):
+            return "its weights are changed after the softmax by what does not mask the scores"
+        if weights.nan and not terms:
+            return "its weights are searched for NaN and there is no mask"
+        for term in terms:
+            shape = self.facts.shape(term.tensor)
+            if shape is None:
+                return "the rank of a mask is not known"
+            if term.fill is not None and not term.hides and not term.fill <= SURELY_HIDDEN:
+                return f"a mask writes {term.fill:g} over scores: where it hides a whole row, adding it would give another result"
+            if term.fill is None and term.tensor.dtype != query.source.dtype:
+                return "its mask has another element type than its queries"
+            by_head = len(query.shape) == 4 and len(shape) > 2 and shape[-3].number != 1
+            if by_head and (weights.nan or (weights.conditions and term.hides)):
+                return "its mask differs from head to head, and hidden rows are zeros"
+        return ""
+
+    def _last_axis(self, softmax: gs.Node) -> bool:
+        axis = softmax.attrs.get("axis", -1 if self.graph.opset >= 13 else 1)
+        rank = self.facts.rank(softmax.inputs[0])
+        return bool(axis == -1 or (rank is not None and axis == rank - 1))
+
+    def _weights(self, softmax: gs.Node) -> Weights | None:
+        """None, without a word, where the softmax is none of attention: a classifier's."""
+        tensor, conditions, nan = softmax.outputs[0], [], False
+        while True:
+            readers = list({id(node): node for node in tensor.outputs}.values())
+            guarded = self._nan_guard(tensor, readers)
+            node = guarded or (readers[0] if len(readers) == 1 else None)
+            if node is None or id(tensor) in self.outputs or id(node) not in self.here:
+                if any(reader.op == "MatMul" for reader in readers):
+                    decline(softmax.name or tensor.name, "its weights are read elsewhere")
+                return None
+            if node.op == "MatMul":
+                return Weights(node, tuple(conditions), nan) if node.inputs[0] is tensor and node.inputs[1] is not tensor else None
+            term = self._written_over(node, tensor) if node.op == "Where" and not guarded else None
+            if term is not None and term.fill == 0:
+                conditions.append(term)
+            elif not guarded and not _passes(node):
+                return None
+            nan = nan or guarded is not None
+            tensor = node.outputs[0]
+
+    def _nan_guard(self, tensor: gs.Tensor, readers: list[gs.Node]) -> gs.Node | None:
+        """The Where of Where(IsNaN(weights), 0, weights)."""
+        if sorted(node.op for node in readers) != ["IsNaN", "Where"]:
+            return None
+        test, where = sorted(readers, key=lambda node: node.op)
+        asked = where.inputs[0] is test.outputs[0] and len(test.outputs[0].outputs) == 1 and id(test.outputs[0]) not in self.outputs
+        return where if asked and self._number(where.inputs[1]) == 0 and where.inputs[2] is tensor else None
+
+    def _scores(self, tensor: gs.Tensor, factor: float, terms: tuple[Term, ...]) -> Iterator[Scores]:
+        """Every way of taking the scores apart: of a sum of two products, either may be that of queries and keys."""
+        node = tensor.inputs[0] if len(tensor.inputs) == 1 else None
+        if node is None or id(node) not in self.here or len(tensor.outputs) != 1 or id(tensor) in self.outputs:
+            return
+        scaled = self._scaled(node)
+        if node.op == "MatMul":
+            yield Scores(node, factor, terms)
+        elif _passes(node):
+            yield from self._scores(node.inputs[0], factor, terms)
+        elif scaled is not None and scaled[1] > 0:
+            yield from self._scores(scaled[0], factor * scaled[1], terms)
+        elif node.op == "Add":
+            for rest, added in (node.inputs, node.inputs[::-1]):
+                yield from self._scores(rest, factor, (*terms, self._added(added, factor)))
+        elif node.op == "Where":
+            for rest in node.inputs[1:]:
+                term = self._written_over(node, rest)
+                if term is not None and term.fill is not None:
+                    yield from self._scores(rest, factor, (*terms, replace(term, fill=term.fill * factor)))
+
+    def _added(self, tensor: gs.Tensor, factor: float) -> Term:
+        """0 here and -inf there is a condition; anything else is a tensor."""
+        node = tensor.inputs[0] if len(tensor.inputs) == 1 else None
+        if node is not None and node.op == "Where":
+            yes, no = (self._number(side) for side in node.inputs[1:])
+            if sorted((yes or 0, no or 0)) == [-inf, 0] and None not in (yes, no):
+                return Term(_condition(node.inputs[0]), fill=-inf, when=yes == -inf)
+        return Term(tensor, factor)
+
+    def _written_over(self, where: gs.Node, tensor: gs.Tensor) -> Term | None:
+        """The number that a Where writes over `tensor`, and when."""
+        condition, yes, no = where.inputs
+        if (tensor is yes) == (tensor is no):
+            return None
+        fill = self._number(no if tensor is yes else yes)
+        return None if fill is None or np.isnan(fill) else Term(_condition(condition), fill=fill, when=tensor is no)
+
+    def _operand(self, tensor: gs.Tensor, scalars: bool = True) -> tuple[Heads | None, float]:
+        """What is behind Transposes and, for queries and keys, behind factors; and the product of those."""
+        order: tuple[int, ...] | None = None
+        factor = 1.0
+        while len(tensor.inputs) == 1 and id(tensor.inputs[0]) in self.here:
+            node = tensor.inputs[0]
+            scaled = self._scaled(node) if scalars else None
+            if node.op == "Identity":
+                tensor = node.inputs[0]
+            elif scaled is not None:
+                tensor, factor = scaled[0], factor * scaled[1]
+            elif node.op == "Transpose" and "perm" in node.attrs:
+                perm = node.attrs["perm"]
+                order = tuple(perm[axis] for axis in order) if order else tuple(perm)
+                tensor = node.inputs[0]
+            else:
+                break
+        shape = self.facts.shape(tensor)
+        if shape is None or (order is not None and len(order) != len(shape)) or constant(tensor) is not None:
+            return None, factor
+        order = order or tuple(range(len(shape)))
+        return Heads(tensor, order, tuple(shape[axis] for axis in order)), factor
+
+    def _scaled(self, node: gs.Node) -> tuple[gs.Tensor, float] | None:
+        """The tensor that a Mul or Div scales, and the factor."""
+        if node.op not in ("Mul", "Div"):
+            return None
+        first, second = node.inputs
+        number = self._number(second)
+        if number is not None and isfinite(number) and self._number(first) is None and (node.op == "Mul" or number):
+            return first, number if node.op == "Mul" else 1 / number
+        number = self._number(first) if node.op == "Mul" else None
+        return None if number is None or not isfinite(number) else (second, number)
+
+    def _number(self, tensor: gs.Tensor, depth: int = 12) -> float | None:
+        """The value of a tensor of one element, where it follows from constants and known dimensions: 1 / sqrt(head size)."""
+        value = constant(tensor)
+        if value is not None:
+            return float(value.ravel()[0]) if value.size == 1 and value.dtype.kind in "fiu" else None
+        whole = self.facts.numbers(tensor)
+        if whole is not None:
+            return float(whole[0]) if len(whole) == 1 else None
+        node = tensor.inputs[0] if len(tensor.inputs) == 1 else None
+        rule = NUMBERS.get(node.op) if node is not None else None
+        if rule is None or node is None or not depth:
+            return None
+        given = [self._number(source, depth - 1) for source in node.inputs[: 2 if node.op in ("Mul", "Div") else 1]]
+        return None if None in given else rule(*given)
+
+
+NUMBERS: dict[str, Any] = {
+    **dict.fromkeys(("Cast", "Identity", "Squeeze", "Unsqueeze", "Reshape"), lambda x: x),
+    "Sqrt": lambda x: sqrt(x) if x >= 0 else None,
+    "Mul": lambda x, y: x * y,
+    "Div": lambda x, y: x / y if y else None,
+    "Reciprocal": lambda x: 1 / x if x else None,
+}
+
+
+def _passes(node: gs.Node) -> bool:
+    """Whether a node leaves values as they are, but for rounding to another floating-point type."""
+    if node.op == "Dropout":
+        training = constant(node.inputs[2]) if len(node.inputs) > 2 and not node.inputs[2].is_empty() else np.False_
+        return training is not None and not training.any() and not (len(node.outputs) > 1 and node.outputs[1].outputs)
+    return bool(node.op == "Identity" or (node.op == "Cast" and all(_is_float(tensor) for tensor in (*node.inputs, *node.outputs))))
+
+
+def _is_float(tensor: gs.Tensor) -> bool:
+    return tensor.dtype is not None and (not isinstance(tensor.dtype, int)) and np.dtype(tensor.dtype).name in FLOATS
+
+
+def _wide(softmax: gs.Node, *operands: Heads) -> bool | None:
+    """Whether the softmax is in fp32 between products in fp16; None where types are unknown or otherwise mixed."""
+    kinds = {str(one.source.dtype) for one in operands}
+    inner = softmax.inputs[0].dtype
+    if len(kinds) != 1 or inner is None or any(one.source.dtype is None for one in operands):
+        return None
+    kind = operands[0].source.dtype
+    if inner == kind:
+        return False
+    return True if inner == np.float32 and kind == np.float16 else None
+
+
+def _condition(tensor: gs.Tensor) -> gs.Tensor:
+    """The boolean itself, behind Casts of booleans to booleans: exporters cast a mask anew for each use."""
+    while len(tensor.inputs) == 1 and tensor.inputs[0].op in ("Cast", "Identity") and tensor.inputs[0].inputs[0].dtype == np.bool_:
+        tensor = tensor.inputs[0].inputs[0]
+    return tensor
+
+
+def _swapped(sizes: tuple[Any, ...]) -> tuple[Any, ...]:
+    return (*sizes[:-2], sizes[-1], sizes[-2])
+
+
+def find(graph: gs.Graph, facts: Facts) -> Iterator[Attention]:
+    """Every attention of the main graph by structure alone; `facts` are of the same graph. Doubtful ones are declined."""
+    return Finder(graph, facts).found()
+
+
+def number(size: Size) -> int:
+    """A dimension that must be known. Raises ValueError where it is not."""
+    if size.number is None:
+        raise ValueError(f"{size} is not a number")
+    return size.number
