@@ -115,15 +115,16 @@ class Finder:
 
     def _match(self, softmax: gs.Node) -> Attention | None:
         weights = self._weights(softmax)
-        if weights is None or not self._last_axis(softmax):
+        every = list(self._scores(softmax.inputs[0], 1.0, ()))
+        if not self._last_axis(softmax) or (not every and not isinstance(weights, Weights)):
             return None
-        reasons = []
-        for scores in self._scores(softmax.inputs[0], 1.0, ()):
-            match = self._joined(softmax, scores, weights)
+        reasons = ["what it reads is no product of queries and keys alone"]
+        for scores in every:
+            match = self._joined(softmax, scores, weights) if isinstance(weights, Weights) else weights
             if isinstance(match, Attention):
                 return match
             reasons.append(match)
-        decline(softmax.name or softmax.outputs[0].name, reasons[0] if reasons else "what it reads is no product of queries and keys alone")
+        decline(softmax.name or softmax.outputs[0].name, reasons[1 if every else 0])
         return None
 
     def _joined(self, softmax: gs.Node, scores: Scores, weights: Weights) -> Attention | str:
@@ -132,7 +133,7 @@ class Finder:
         turned, key_factor = self._operand(scores.product.inputs[1])
         value, _ = self._operand(weights.last.inputs[1], scalars=False)
         if query is None or turned is None or value is None or len({len(one.shape) for one in (query, turned, value)}) != 1:
-            return "the shapes of queries, keys and values are not known"
+            return "queries, keys and values are of unknown shape, or differ in rank"
         rank = len(query.shape)
         if rank not in (3, 4):
             return f"queries of {rank} dimensions"
@@ -179,24 +180,23 @@ class Finder:
         rank = self.facts.rank(softmax.inputs[0])
         return bool(axis == -1 or (rank is not None and axis == rank - 1))
 
-    def _weights(self, softmax: gs.Node) -> Weights | None:
-        """None, without a word, where the softmax is none of attention: a classifier's."""
+    def _weights(self, softmax: gs.Node) -> Weights | str:
+        """Where they go, or why that is not to values alone."""
         tensor, conditions, nan = softmax.outputs[0], [], False
         while True:
             readers = list({id(node): node for node in tensor.outputs}.values())
             guarded = self._nan_guard(tensor, readers)
             node = guarded or (readers[0] if len(readers) == 1 else None)
             if node is None or id(tensor) in self.outputs or id(node) not in self.here:
-                if any(reader.op == "MatMul" for reader in readers):
-                    decline(softmax.name or tensor.name, "its weights are read elsewhere")
-                return None
+                return "its weights are read elsewhere"
             if node.op == "MatMul":
-                return Weights(node, tuple(conditions), nan) if node.inputs[0] is tensor and node.inputs[1] is not tensor else None
+                values = node.inputs[0] is tensor and node.inputs[1] is not tensor
+                return Weights(node, tuple(conditions), nan) if values else "its weights are no left factor of a product"
             term = self._written_over(node, tensor) if node.op == "Where" and not guarded else None
             if term is not None and term.fill == 0:
                 conditions.append(term)
             elif not guarded and not _passes(node):
-                return None
+                return f"its weights go through {node.op}"
             nan = nan or guarded is not None
             tensor = node.outputs[0]
 
@@ -215,7 +215,8 @@ class Finder:
             return
         scaled = self._scaled(node)
         if node.op == "MatMul":
-            yield Scores(node, factor, terms)
+            if all(constant(side) is None or len(side.shape) > 2 for side in node.inputs):  # else a projection
+                yield Scores(node, factor, terms)
         elif _passes(node):
             yield from self._scores(node.inputs[0], factor, terms)
         elif scaled is not None and scaled[1] > 0:
@@ -264,7 +265,7 @@ class Finder:
             else:
                 break
         shape = self.facts.shape(tensor)
-        if shape is None or (order is not None and len(order) != len(shape)) or constant(tensor) is not None:
+        if shape is None or (order is not None and len(order) != len(shape)):
             return None, factor
         order = order or tuple(range(len(shape)))
         return Heads(tensor, order, tuple(shape[axis] for axis in order)), factor

@@ -135,7 +135,13 @@ class _Placer:
             return gs.Node("MultiHeadAttention", f"{name}/MultiHeadAttention", said, [*operands, *absent], [written], CONTRIB)
         heads = {"q_num_heads": match.heads, "kv_num_heads": match.heads} if flat else {}
         wide = {"softmax_precision": FLOAT} if match.wide else {}
-        return gs.Node("Attention", f"{name}/Attention", {"scale": match.scale, **heads, **wide}, [*operands, *([mask] if mask is not None else [])], [written])
+        return gs.Node(
+            "Attention",
+            f"{name}/Attention",
+            {"scale": match.scale, **heads, **wide},
+            [*operands, *([mask] if mask is not None else [])],
+            [written],
+        )
 
 
 def _unknown_width(match: Attention) -> bool:
@@ -146,6 +152,4 @@ def _at(option: str) -> GraphPass:
     return surgeon(lambda graph: rewrite(graph, option), stage=Stage.FUSE, routine=False, domain=CONTRIB if option == ORT else "")
 
 
-fuse_attention = OptionPass(
-    _at(ONNX).run, "onnx-graphsurgeon", stage=Stage.FUSE, routine=False, options=(ONNX, ORT), at=_at
-)
+fuse_attention = OptionPass(_at(ONNX).run, "onnx-graphsurgeon", stage=Stage.FUSE, routine=False, options=(ONNX, ORT), at=_at)
