@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from math import inf, isfinite, sqrt
+from math import inf
 from typing import Any
 
 import numpy as np
 import onnx_graphsurgeon as gs
 
+from variants.attention_terms import Term, condition_of, number_of, passes, scaled
 from variants.explain import decline
 from variants.graph import constant
 from variants.infer import Facts, Shape
@@ -17,7 +18,6 @@ from variants.sizes import Size
 
 SURELY_HIDDEN = -1e30
 """A finite value that a mask writes in a score's place: from here down, adding it gives the same, as fp32 keeps 24 bits."""
-FLOATS = ("float16", "float32", "float64")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,26 +27,6 @@ class Heads:
     source: gs.Tensor
     order: tuple[int, ...]
     shape: Shape
-
-
-@dataclass(frozen=True, slots=True)
-class Term:
-    """Added to the scores: `tensor` times `factor`; or, where `fill` is not None, `fill` where the condition `tensor` is `when`."""
-
-    tensor: gs.Tensor
-    factor: float = 1.0
-    fill: float | None = None
-    when: bool = True
-
-    @property
-    def hides(self) -> bool:
-        """Whether a key so masked weighs exactly nothing, and a row of nothing else is NaN."""
-        return self.fill == -inf
-
-    @property
-    def key(self) -> tuple[object, ...]:
-        """Equal for terms that are the same in every layer."""
-        return (id(self.tensor), self.factor, self.fill, self.when)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +90,7 @@ class Finder:
     def found(self) -> Iterator[Attention]:
         """Every match, in the graph's order; near misses are declined."""
         for node in list(self.graph.nodes):
-            if node.op == "Softmax" and (match := self._match(node)):
+            if node.op == "Softmax" and not node.domain and (match := self._match(node)):
                 yield match
 
     def _match(self, softmax: gs.Node) -> Attention | None:
@@ -182,7 +162,8 @@ class Finder:
 
     def _weights(self, softmax: gs.Node) -> Weights | str:
         """Where they go, or why that is not to values alone."""
-        tensor, conditions, nan = softmax.outputs[0], [], False
+        tensor, nan = softmax.outputs[0], False
+        conditions: list[Term] = []
         while True:
             readers = list({id(node): node for node in tensor.outputs}.values())
             guarded = self._nan_guard(tensor, readers)
@@ -195,7 +176,7 @@ class Finder:
             term = self._written_over(node, tensor) if node.op == "Where" and not guarded else None
             if term is not None and term.fill == 0:
                 conditions.append(term)
-            elif not guarded and not _passes(node):
+            elif not guarded and not passes(node):
                 return f"its weights go through {node.op}"
             nan = nan or guarded is not None
             tensor = node.outputs[0]
@@ -206,37 +187,43 @@ class Finder:
             return None
         test, where = sorted(readers, key=lambda node: node.op)
         asked = where.inputs[0] is test.outputs[0] and len(test.outputs[0].outputs) == 1 and id(test.outputs[0]) not in self.outputs
-        return where if asked and self._number(where.inputs[1]) == 0 and where.inputs[2] is tensor else None
+        return where if asked and number_of(self.facts, where.inputs[1]) == 0 and where.inputs[2] is tensor else None
 
     def _scores(self, tensor: gs.Tensor, factor: float, terms: tuple[Term, ...]) -> Iterator[Scores]:
         """Every way of taking the scores apart: of a sum of two products, either may be that of queries and keys."""
         node = tensor.inputs[0] if len(tensor.inputs) == 1 else None
-        if node is None or id(node) not in self.here or len(tensor.outputs) != 1 or id(tensor) in self.outputs:
+        if node is None or node.domain or id(node) not in self.here or len(tensor.outputs) != 1 or id(tensor) in self.outputs:
             return
-        scaled = self._scaled(node)
+        scalar = scaled(self.facts, node)
         if node.op == "MatMul":
             if all(constant(side) is None or len(side.shape) > 2 for side in node.inputs):  # else a projection
                 yield Scores(node, factor, terms)
-        elif _passes(node):
+        elif passes(node):
             yield from self._scores(node.inputs[0], factor, terms)
-        elif scaled is not None and scaled[1] > 0:
-            yield from self._scores(scaled[0], factor * scaled[1], terms)
-        elif node.op == "Add":
+        elif scalar is not None and scalar[1] > 0:
+            yield from self._scores(scalar[0], factor * scalar[1], terms)
+        else:
+            for rest, term in self._masked(node, factor):
+                yield from self._scores(rest, factor, (*terms, term))
+
+    def _masked(self, node: gs.Node, factor: float) -> Iterator[tuple[gs.Tensor, Term]]:
+        """The scores under a mask, and the mask."""
+        if node.op == "Add":
             for rest, added in (node.inputs, node.inputs[::-1]):
-                yield from self._scores(rest, factor, (*terms, self._added(added, factor)))
+                yield rest, self._added(added, factor)
         elif node.op == "Where":
             for rest in node.inputs[1:]:
                 term = self._written_over(node, rest)
                 if term is not None and term.fill is not None:
-                    yield from self._scores(rest, factor, (*terms, replace(term, fill=term.fill * factor)))
+                    yield rest, replace(term, fill=term.fill * factor)
 
     def _added(self, tensor: gs.Tensor, factor: float) -> Term:
         """0 here and -inf there is a condition; anything else is a tensor."""
         node = tensor.inputs[0] if len(tensor.inputs) == 1 else None
         if node is not None and node.op == "Where":
-            yes, no = (self._number(side) for side in node.inputs[1:])
+            yes, no = (number_of(self.facts, side) for side in node.inputs[1:])
             if sorted((yes or 0, no or 0)) == [-inf, 0] and None not in (yes, no):
-                return Term(_condition(node.inputs[0]), fill=-inf, when=yes == -inf)
+                return Term(condition_of(node.inputs[0]), fill=-inf, when=yes == -inf)
         return Term(tensor, factor)
 
     def _written_over(self, where: gs.Node, tensor: gs.Tensor) -> Term | None:
@@ -244,8 +231,8 @@ class Finder:
         condition, yes, no = where.inputs
         if (tensor is yes) == (tensor is no):
             return None
-        fill = self._number(no if tensor is yes else yes)
-        return None if fill is None or np.isnan(fill) else Term(_condition(condition), fill=fill, when=tensor is no)
+        fill = number_of(self.facts, no if tensor is yes else yes)
+        return None if fill is None or np.isnan(fill) else Term(condition_of(condition), fill=fill, when=tensor is no)
 
     def _operand(self, tensor: gs.Tensor, scalars: bool = True) -> tuple[Heads | None, float]:
         """What is behind Transposes and, for queries and keys, behind factors; and the product of those."""
@@ -253,11 +240,11 @@ class Finder:
         factor = 1.0
         while len(tensor.inputs) == 1 and id(tensor.inputs[0]) in self.here:
             node = tensor.inputs[0]
-            scaled = self._scaled(node) if scalars else None
+            scalar = scaled(self.facts, node) if scalars else None
             if node.op == "Identity":
                 tensor = node.inputs[0]
-            elif scaled is not None:
-                tensor, factor = scaled[0], factor * scaled[1]
+            elif scalar is not None:
+                tensor, factor = scalar[0], factor * scalar[1]
             elif node.op == "Transpose" and "perm" in node.attrs:
                 perm = node.attrs["perm"]
                 order = tuple(perm[axis] for axis in order) if order else tuple(perm)
@@ -270,53 +257,6 @@ class Finder:
         order = order or tuple(range(len(shape)))
         return Heads(tensor, order, tuple(shape[axis] for axis in order)), factor
 
-    def _scaled(self, node: gs.Node) -> tuple[gs.Tensor, float] | None:
-        """The tensor that a Mul or Div scales, and the factor."""
-        if node.op not in ("Mul", "Div"):
-            return None
-        first, second = node.inputs
-        number = self._number(second)
-        if number is not None and isfinite(number) and self._number(first) is None and (node.op == "Mul" or number):
-            return first, number if node.op == "Mul" else 1 / number
-        number = self._number(first) if node.op == "Mul" else None
-        return None if number is None or not isfinite(number) else (second, number)
-
-    def _number(self, tensor: gs.Tensor, depth: int = 12) -> float | None:
-        """The value of a tensor of one element, where it follows from constants and known dimensions: 1 / sqrt(head size)."""
-        value = constant(tensor)
-        if value is not None:
-            return float(value.ravel()[0]) if value.size == 1 and value.dtype.kind in "fiu" else None
-        whole = self.facts.numbers(tensor)
-        if whole is not None:
-            return float(whole[0]) if len(whole) == 1 else None
-        node = tensor.inputs[0] if len(tensor.inputs) == 1 else None
-        rule = NUMBERS.get(node.op) if node is not None else None
-        if rule is None or node is None or not depth:
-            return None
-        given = [self._number(source, depth - 1) for source in node.inputs[: 2 if node.op in ("Mul", "Div") else 1]]
-        return None if None in given else rule(*given)
-
-
-NUMBERS: dict[str, Any] = {
-    **dict.fromkeys(("Cast", "Identity", "Squeeze", "Unsqueeze", "Reshape"), lambda x: x),
-    "Sqrt": lambda x: sqrt(x) if x >= 0 else None,
-    "Mul": lambda x, y: x * y,
-    "Div": lambda x, y: x / y if y else None,
-    "Reciprocal": lambda x: 1 / x if x else None,
-}
-
-
-def _passes(node: gs.Node) -> bool:
-    """Whether a node leaves values as they are, but for rounding to another floating-point type."""
-    if node.op == "Dropout":
-        training = constant(node.inputs[2]) if len(node.inputs) > 2 and not node.inputs[2].is_empty() else np.False_
-        return training is not None and not training.any() and not (len(node.outputs) > 1 and node.outputs[1].outputs)
-    return bool(node.op == "Identity" or (node.op == "Cast" and all(_is_float(tensor) for tensor in (*node.inputs, *node.outputs))))
-
-
-def _is_float(tensor: gs.Tensor) -> bool:
-    return tensor.dtype is not None and (not isinstance(tensor.dtype, int)) and np.dtype(tensor.dtype).name in FLOATS
-
 
 def _wide(softmax: gs.Node, *operands: Heads) -> bool | None:
     """Whether the softmax is in fp32 between products in fp16; None where types are unknown or otherwise mixed."""
@@ -328,13 +268,6 @@ def _wide(softmax: gs.Node, *operands: Heads) -> bool | None:
     if inner == kind:
         return False
     return True if inner == np.float32 and kind == np.float16 else None
-
-
-def _condition(tensor: gs.Tensor) -> gs.Tensor:
-    """The boolean itself, behind Casts of booleans to booleans: exporters cast a mask anew for each use."""
-    while len(tensor.inputs) == 1 and tensor.inputs[0].op in ("Cast", "Identity") and tensor.inputs[0].inputs[0].dtype == np.bool_:
-        tensor = tensor.inputs[0].inputs[0]
-    return tensor
 
 
 def _swapped(sizes: tuple[Any, ...]) -> tuple[Any, ...]:

@@ -10,8 +10,9 @@ import numpy as np
 import onnx
 import onnx_graphsurgeon as gs
 
-from variants.attention import Attention, Heads, Term
+from variants.attention import Attention, Heads
 from variants.attention_parts import Parts
+from variants.attention_terms import Term
 from variants.infer import Shape, broadcast
 from variants.sizes import sized
 
