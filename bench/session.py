@@ -68,15 +68,15 @@ class Session:
             self.lock.close()
 
 
-def open_session(results: Path, cache: Path, preset: Preset, name: str) -> Session:
-    """Make the run's folder and take the lock.
+def open_session(results: Path, cache: Path, preset: Preset, name: str, run_id: str = "") -> Session:
+    """Make the run's folder and take the lock; `run_id` names a folder that a run goes on in, in place of a new one by date.
 
     Raises UserError when a folder cannot be written or another run is under way in this results folder.
     """
     for folder, option in ((results, "--results"), (cache, "--cache")):
         _writable(folder, option)
     lock = _lock(results)
-    run_id = f"{datetime.now():%Y%m%d-%H%M%S}-{name}"
+    run_id = run_id or f"{datetime.now():%Y%m%d-%H%M%S}-{name}"
     folder = results / run_id
     folder.mkdir(exist_ok=True)
     _point(results / LATEST, run_id)

@@ -1,0 +1,1 @@
+"""`trtbench tune`: the fastest graph that stays within the accuracy asked for."""

@@ -1,0 +1,93 @@
+"""What is tried: pipelines of passes, precisions, and the combinations that someone would choose by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+
+from bench.backend import Backend
+from bench.matrix import BASELINE_PRECISION, Preset, split_pipeline
+from bench.passes import ALL, WITHOUT, find, names, pipelines, refusal, routine
+from bench.precisions import find as find_precision
+from bench.precisions import names as precision_names
+from reports.case import ONNX, Case
+from variants.graph_pass import Stage
+
+FALLBACK = "quick"
+"""The preset whose hand-chosen combinations stand for a variant that is in none."""
+START = ("fold+fuse_layernorm", ALL, "fold", "none")
+"""On the first of these that is tried, sensitivity is found; modules keep their names through all of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Space:
+    """The candidates of a search; pipelines as written, in the order in which they are tried."""
+
+    variant: str
+    batch: int
+    backend: str
+    pipelines: tuple[str, ...]
+    precisions: tuple[str, ...]
+    hand: tuple[tuple[str, str], ...]
+
+    def case(self, pipeline: str, precision: str) -> Case:
+        """A cell of this search."""
+        return Case(self.variant, split_pipeline(pipeline), precision, self.batch, self.backend)
+
+    @property
+    def start(self) -> str:
+        """The pipeline behind which sensitivity is found."""
+        return next((pipeline for pipeline in START if pipeline in self.pipelines), self.pipelines[0])
+
+    @property
+    def low(self) -> tuple[str, ...]:
+        """The precisions below the baseline's."""
+        return tuple(name for name in self.precisions if name != BASELINE_PRECISION)
+
+    @property
+    def hand_cases(self) -> tuple[Case, ...]:
+        """The combinations that the presets hold."""
+        return tuple(self.case(*pair) for pair in self.hand)
+
+
+def by_hand(variant: str, presets: Mapping[str, Preset], backend: str) -> tuple[tuple[str, str], ...]:
+    """(pipeline, precision) of the presets that name this variant, else of FALLBACK, less what they leave out for this backend."""
+    naming = [preset for preset in presets.values() if variant in preset.variants] or [presets[FALLBACK]]
+    found: dict[tuple[str, str], None] = {}
+    for preset in naming:
+        written = [each for text in preset.passes for each in pipelines(text)]
+        for pipeline, precision in product(written, preset.precisions):
+            case = Case(variant, split_pipeline(pipeline), precision, 0, backend, ONNX)
+            if not any(rule.matches(case) for rule in preset.leave_out):
+                found[pipeline, precision] = None
+    return tuple(found)
+
+
+def pipelines_of(backend: Backend, hand: Sequence[str]) -> tuple[str, ...]:
+    """The presets' own, `all`, `all` with each further pass that this backend takes, and `all` without each one in turn."""
+    own = routine()
+    optional = [name for name in _firsts() if name not in own and not refusal((name,), backend)]
+    tried = [*hand, "none", ALL, *(f"{ALL}+{name}" for name in optional), *(f"{ALL}{WITHOUT}{name}" for name in own)]
+    return tuple(text for text in dict.fromkeys(tried) if not refusal(split_pipeline(text), backend))
+
+
+def _firsts() -> list[str]:
+    """Every pass once, of one with a choice its first option; none that places a kernel: those are chosen by timing kernels."""
+    firsts: dict[str, str] = {}
+    for name in names():
+        firsts.setdefault(name.partition(":")[0], name)
+    return [name for name in firsts.values() if find(name).value.stage < Stage.PLACE]
+
+
+def families(precisions: Sequence[str]) -> dict[int, tuple[str, ...]]:
+    """Precisions by the element type they store: members of one family differ in calibration alone."""
+    found: dict[int, list[str]] = {}
+    for name in precisions:
+        found.setdefault(find_precision(name).value.dtype, []).append(name)
+    return {dtype: tuple(members) for dtype, members in found.items()}
+
+
+def all_precisions() -> tuple[str, ...]:
+    """Every precision there is, the baseline's first."""
+    return (BASELINE_PRECISION, *(name for name in precision_names() if name != BASELINE_PRECISION))
