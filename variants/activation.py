@@ -60,6 +60,18 @@ def find(graph: gs.Graph, forms: Sequence[Form]) -> Iterator[Activation]:
                 decline(*found)
 
 
+def kernel_takes(match: Activation) -> bool:
+    """Whether a kernel of plugins/ computes it: fp32 or fp16, one axis and more; else declined with the reason."""
+    x = match.source
+    if x.dtype not in (np.float32, np.float16):
+        decline(match.output.name, f"a kernel takes {match.name} of fp32 or fp16 only")
+    elif x.shape is not None and not x.shape:
+        decline(match.output.name, f"a kernel takes {match.name} of one axis and more")
+    else:
+        return True
+    return False
+
+
 def rtol(tensor: gs.Tensor) -> float:
     """How far constants may be off in a graph whose tensors have this one's element type."""
     kind = tensor.dtype

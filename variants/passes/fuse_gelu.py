@@ -12,8 +12,8 @@ import onnx_graphsurgeon as gs
 from common.errors import UserError
 from variants.explain import decline
 from variants.gelu import ERF, TANH, gelus
-from variants.graph import with_opset
 from variants.graph_pass import Stage, surgeon
+from variants.opset import raised
 
 OPSET = 20
 """Gelu is an ONNX operator since opset 20."""
@@ -26,7 +26,7 @@ def rewrite(graph: gs.Graph) -> tuple[gs.Graph, int]:
     if first is None:
         return graph, 0
     try:
-        graph = with_opset(graph, OPSET)
+        graph = raised(graph, OPSET)
     except UserError as error:
         decline(first.output.name, str(error))
         return graph, 0

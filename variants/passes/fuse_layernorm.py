@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import onnx_graphsurgeon as gs
 
-from variants.graph import with_opset
 from variants.graph_pass import Stage, surgeon
 from variants.layernorm import find
+from variants.opset import raised
 
 OPSET = 17
 """LayerNormalization is an ONNX operator since opset 17."""
@@ -20,7 +20,7 @@ def rewrite(graph: gs.Graph) -> tuple[gs.Graph, int]:
     """Replace every match; the statistics stay in fp32 (stash_type 1)."""
     if not any(find(graph)):
         return graph, 0
-    graph = with_opset(graph, OPSET)
+    graph = raised(graph, OPSET)
     matches = list(find(graph))
     for match in matches:
         last, name = match.nodes[-1], match.output.name
