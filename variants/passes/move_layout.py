@@ -1,0 +1,41 @@
+"""Move Transposes, Squeezes and Unsqueezes through what does not care, where they then meet and fewer remain.
+
+Transpose(f(Transpose(x, p), c), inverse of p) -> f(x, Transpose(c, inverse of p)), f elementwise or along an axis; many at once
+
+f is a connected region: Add, Mul, Where, Cast, Sigmoid and the like, and Concat, Split, Slice, softmax and reductions, whose
+axes move along. Constants are moved at build time. What runs over the last axis stays there: LayerNorm and softmax kernels
+want it. A region is rewritten only if Transposes do not increase and the layout nodes at its border fall.
+"""
+
+from __future__ import annotations
+
+import onnx_graphsurgeon as gs
+
+from variants.graph_pass import Stage, surgeon
+from variants.infer import Facts, infer
+from variants.regions import View, seeds
+from variants.rewire import Wiring
+
+
+def rewrite(graph: gs.Graph) -> tuple[gs.Graph, int]:
+    """One region after another until none pays; each leaves fewer layout nodes, so it ends."""
+    count, found = 0, True
+    while found:
+        found, wiring, facts = False, Wiring(graph), infer(graph)
+        while _moved(wiring, facts):
+            found, count = True, count + 1
+    return graph, count
+
+
+def _moved(wiring: Wiring, facts: Facts) -> bool:
+    for move, start in seeds(wiring, facts):
+        view = View(wiring, facts, move)
+        if not move.identity and view.takes(start):
+            (transposes, nodes), members = view.grown(start)
+            if transposes <= 0 and nodes < 0:
+                view.rewrite(members)
+                return True
+    return False
+
+
+move_layout = surgeon(rewrite, stage=Stage.LAYOUT)
