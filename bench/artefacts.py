@@ -14,10 +14,11 @@ import onnx
 
 import variants
 from bench.backend import Backend, BuildInfo, BuildOptions
-from bench.cache import Artefact, Cache, file_digest, library, sources
+from bench.cache import Artefact, Cache, copy, file_digest, library, sources
 from bench.export_check import refuse_difference
 from bench.graph_size import graph_size
 from bench.model_facts import model_facts
+from bench.pass_check import PassCheck
 from bench.passes import expand, find, fitted, kernels
 from bench.phases import Phases
 from bench.precisions import base_name
@@ -34,6 +35,7 @@ from variants.explain import listening
 from variants.export import export, reference
 from variants.find import find as find_variant
 from variants.graph_pass import GraphPass, Setting
+from variants.heavy import save
 from variants.precision import Precision, carries
 from variants.shapes import described, timed
 from variants.variant import Array, Ready, Sizes, Variant
@@ -41,8 +43,6 @@ from variants.variant import Array, Ready, Sizes, Variant
 VARIANTS = Path(variants.__file__).parent
 REPORTS_LAYERS = Path(layers.__file__).parent
 BACKENDS = Path(__file__).parent / "backends"
-EXTERNAL_ABOVE = 2_000_000_000
-"""Bytes of parameters; a protobuf file ends at 2**31, and the nodes need some of it."""
 T = TypeVar("T")
 
 
@@ -88,9 +88,10 @@ class Artefacts:
         model = self._facts(graph, timed(variant.value, case.batch))
         setting = Setting(timed(variant.value, case.batch), variant.value.ranges, variant.value.outputs)
         steps, digests = [], [*self._weights(variant.name), ("export", graph.sha256)]
+        check = PassCheck(variant.value)
         for name in expand(case.passes):
             declared = fitted(find(name), setting)
-            graph = self._pass(declared, graph, phases)
+            graph = self._pass(declared, graph, check, phases)
             steps.append(_step(declared, graph, declared.value.distribution))
         precision = find_precision(case.precision)
         ranges, calibration = self._ranges(precision, variant, graph, phases)
@@ -185,16 +186,27 @@ class Artefacts:
 
         return self.cache.artefact("facts", [graph.sha256, described(sizes), sources(REPORTS_LAYERS)], make, ModelFacts).info
 
-    def _pass(self, declared: Declared[GraphPass], graph: Artefact[StepInfo], phases: Phases) -> Artefact[StepInfo]:
+    def _pass(self, declared: Declared[GraphPass], graph: Artefact[StepInfo], check: PassCheck, phases: Phases) -> Artefact[StepInfo]:
         key = [graph.sha256, declared.name, declared.digest, sources(VARIANTS), library(declared.value.distribution or "onnx")]
 
         def make(file: Path) -> StepInfo:
             model = onnx.load(graph.path)
+            before = graph_size(model)
             with listening() as declined:
                 changed, rewrites = declared.value.run(model)
-            return _save(changed, file, graph_size(model), rewrites, tuple(declined))
+            if changed is model and not rewrites:
+                copy(graph.path, file)
+                return StepInfo(before, before, rewrites, declined=tuple(declined))
+            after = graph_size(changed)
+            save(changed, file)
+            del model, changed
+            if unchecked := check.refuse_broken(declared, graph.path, file):
+                declined.append(f"check: {unchecked}")
+            return StepInfo(before, after, rewrites, declined=tuple(declined))
 
-        return self._stage(phases, f"pass {declared.name}", key, make, "pass")
+        made = self._stage(phases, f"pass {declared.name}", key, make, "pass")
+        check.follow(made.path, made.cached)
+        return made
 
     def _ranges(
         self, precision: Declared[Precision], variant: Declared[Variant], graph: Artefact[StepInfo], phases: Phases
@@ -204,7 +216,7 @@ class Artefacts:
             return (), ""
         inputs = variant.value.inputs("calibration")
         data = hashlib.sha256(b"".join(name.encode() + array.tobytes() for name, array in inputs.items())).hexdigest()
-        base = discover("variants.precisions", Precision)[base_name(precision.name)]
+        base = find_precision(base_name(precision.name))
         key = [graph.sha256, base.name, base.digest, data, sources(VARIANTS), library("onnxruntime")]
 
         def make(file: Path) -> Ranges:
@@ -230,8 +242,10 @@ class Artefacts:
                 raise UserError(
                     f"precision {declared.name}: the graph carries no {dtype} tensor, so it would be measured under a false name"
                 )
-            size = graph_size(model)
-            return _save(changed, file, size, abs(len(changed.graph.node) - size.nodes))
+            before, after = graph_size(model), graph_size(changed)
+            save(changed, file)
+            onnx.checker.check_model(str(file))
+            return StepInfo(before, after, abs(after.nodes - before.nodes))
 
         return self._stage(phases, f"precision {declared.name}", key, make, "precision")
 
@@ -245,17 +259,6 @@ def _seen(artefact: Artefact[T], phases: Phases, name: str) -> Artefact[T]:
     if artefact.cached:
         phases.cached(name)
     return artefact
-
-
-def _save(model: onnx.ModelProto, file: Path, before: GraphSize, rewrites: int, declined: tuple[str, ...] = ()) -> StepInfo:
-    """Above protobuf's limit, the weights lie beside `file`; the cache keeps and checks all that lies there."""
-    after = graph_size(model)
-    if after.parameter_bytes > EXTERNAL_ABOVE:
-        onnx.save(model, file, save_as_external_data=True, location=f"{file.name}.data")
-    else:
-        onnx.save(model, file)
-    onnx.checker.check_model(str(file))
-    return StepInfo(before, after, rewrites, declined=declined)
 
 
 def _step(declared: Declared[GraphPass] | Declared[Precision], graph: Artefact[StepInfo], distribution: str) -> Step:

@@ -120,6 +120,13 @@ def _digest(folder: Path) -> str:
     return hashlib.sha256("".join([own, *(f"{file.name}\0{file_digest(file)}" for file in beside)]).encode()).hexdigest()
 
 
+def copy(path: Path, file: Path) -> None:
+    """An artefact's file and what lies beside it, as another artefact's."""
+    for source in path.parent.iterdir():
+        if source.name != MANIFEST:
+            shutil.copyfile(source, file.parent / source.name)
+
+
 def file_digest(path: Path) -> str:
     """sha256 of a file's bytes, hexadecimal."""
     with path.open("rb") as file:

@@ -180,7 +180,7 @@ def _save(graph: Path, file: Path) -> None:
     """With its weights in one file, or beside it where they are too large for one."""
     import onnx
 
-    from bench.artefacts import EXTERNAL_ABOVE
+    from variants.heavy import EXTERNAL_ABOVE
 
     beside = [path for path in graph.parent.iterdir() if path.name.startswith(f"{graph.name}.")]
     try:

@@ -6,11 +6,13 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
+from importlib.metadata import version
 from typing import Any
 
 import onnx
 import onnx_graphsurgeon as gs
 
+from common.errors import UserError
 from variants.graph import exported, graphs, shaped
 from variants.heavy import LIMIT, data_bytes
 from variants.heavy_inputs import put_back, unfolded, without_weights
@@ -134,7 +136,11 @@ def cleaner(clean: Callable[[onnx.ModelProto], onnx.ModelProto], distribution: s
         before = _operators(model)
         chosen = spared or (unfolded if data_bytes(model) > LIMIT else None)
         given, weights = without_weights(model, chosen(model) if chosen else frozenset())
-        after = put_back(clean(given), weights)
+        try:
+            after = put_back(clean(given), weights)
+        except Exception as error:  # whatever a library raises
+            reason = " ".join(str(error).split())[:200]
+            raise UserError(f"{distribution} {version(distribution)} fails on this graph ({reason}): leave it out") from error
         _put_inputs_back(model.graph, after.graph)
         now = _operators(after)
         return after, (before - now).total() + (now - before).total()

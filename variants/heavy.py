@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from math import prod
+from pathlib import Path
 from typing import Any
 
 import onnx
@@ -20,6 +21,8 @@ HEAVY = 1024
 """Elements from which on a tensor is a weight: no shape, permutation or list of axes has as many."""
 LIMIT = 2**31 - 2**20
 """Bytes that protobuf serialises, less what nodes and names need."""
+EXTERNAL_ABOVE = 2_000_000_000
+"""Bytes of weights from which on they lie beside a file; some of protobuf's limit is for the nodes."""
 MARK = "set aside: "
 
 
@@ -59,6 +62,12 @@ def tensors(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
 def data_bytes(model: onnx.ModelProto) -> int:
     """Of all tensors as stored; of a whole model above 2 GiB protobuf does not say it."""
     return sum(tensor.ByteSize() for tensor in tensors(model.graph))
+
+
+def save(model: onnx.ModelProto, file: Path) -> None:
+    """Write `model`; above protobuf's limit its weights lie in `<file>.data` beside it, and are taken out of `model` for that."""
+    external = data_bytes(model) > EXTERNAL_ABOVE
+    onnx.save(model, file, save_as_external_data=external, location=f"{file.name}.data" if external else None)
 
 
 def imported(light: onnx.ModelProto, held: Sequence[Any]) -> gs.Graph:

@@ -139,8 +139,8 @@ def test_a_pass_that_renames_the_output_is_found_before_the_clock(make: MakePipe
     source += "    model.graph.output[0].name = 'scores'\n    return model, 1\nrename = GraphPass(run)\n"
     add_file("variants.passes", "rename", PASS + source)
     outcome = failed(make().run(case("rename")))
-    assert outcome.stage == "check"
-    assert "no output 'logits', only scores" in outcome.reason
+    assert outcome.stage == "pass rename"
+    assert "it removed or renamed output 'logits' (there is: scores)" in outcome.reason
 
 
 CUSTOM = "def run(model):\n    node = next(n for n in model.graph.node if n.op_type == 'Softmax')\n"
@@ -245,7 +245,7 @@ def test_an_engine_is_built_again_when_its_kernel_changed(make: MakePipeline, ad
 def test_a_model_too_large_for_one_file_keeps_its_weights_beside_it(
     make: MakePipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bench.artefacts.EXTERNAL_ABOVE", 1_000_000)
+    monkeypatch.setattr("variants.heavy.EXTERNAL_ABOVE", 1_000_000)
     backend, options, images = discover("bench.backends", Backend)["onnxruntime"].value, make()._options(case()), vit_digits.inputs("test")
 
     def logits(artefacts: Artefacts) -> Array:

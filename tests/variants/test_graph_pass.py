@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import onnx
 import onnx_graphsurgeon as gs
+import pytest
 
+from common.errors import UserError
 from tests.variants.graphs import branch, copy, model, node, operators, value
 from variants.graph_pass import cleaner, surgeon
 
@@ -61,3 +63,11 @@ def test_what_a_surgeon_cut_off_is_cleaned_away() -> None:
 
     after, rewrites = surgeon(bypass).run(GRAPH)
     assert (operators(after), rewrites) == (["Exp"], 1)
+
+
+def test_a_library_that_fails_is_named_with_its_version_and_the_way_out() -> None:
+    def clean(given: onnx.ModelProto) -> onnx.ModelProto:
+        raise RuntimeError("ir.h:669:\n assertion failed")
+
+    with pytest.raises(UserError, match=r"^onnxslim \S+ fails on this graph \(ir\.h:669: assertion failed\): leave it out$"):
+        cleaner(clean, "onnxslim").run(GRAPH)
