@@ -15,11 +15,12 @@ HELP = {
     "variants": "models and sizes, such as vit_digits,bert:base; opset17, sequence384 or static may follow: vit:base:opset17",
     "sources": "where the network comes from: onnx (default), api (TensorRT's network API; variants/api), or both",
     "passes": "graph passes; + joins them to a pipeline: none,fold,fold+fuse_layernorm",
-    "precisions": "such as fp32,fp16,int8_entropy",
+    "precisions": "such as fp32,fp16,int8_entropy~group:attention,int8_entropy+fp16 (docs/precisions.md)",
     "batches": "such as 1,8,32",
     "backends": "such as onnxruntime,tensorrt_rtx",
 }
 ALSO = {"sources": ("--source",)}
+KEEP = "nodes that every lowered precision leaves as they are: names, globs, op:TYPE, group:NAME (docs/precisions.md)"
 CHECKPOINT = "weights for a variant: a .safetensors or .pt file, or a folder that holds one (may be given several times)"
 
 
@@ -29,6 +30,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--preset", default="quick", help="which matrix of bench/presets.toml: quick (default), families or full")
     for axis in AXES:
         group.addoption(f"--{axis}", *ALSO.get(axis, ()), metavar="LIST", help=HELP[axis])
+    group.addoption("--keep", metavar="LIST", help=KEEP)
     add_options(group.addoption)
     group.addoption("--checkpoint", action="append", default=[], metavar="NAME=PATH", help=CHECKPOINT)
     group.addoption("--threads", type=int, metavar="N", help="CPU threads of one inference (default: the preset's, 1)")
@@ -41,7 +43,8 @@ def pytest_configure(config: pytest.Config) -> None:
     try:
         given = {axis: config.getoption(f"--{axis}") for axis in AXES}
         given["variants"] = with_own(given["variants"], config.getoption)
-        config.stash[CHOICE] = choose(config.getoption("--preset"), given, config.getoption("--threads"), config.getoption("--checkpoint"))
+        more = (config.getoption(option) for option in ("--threads", "--checkpoint", "--keep"))
+        config.stash[CHOICE] = choose(config.getoption("--preset"), given, *more)
     except UserError as error:
         raise pytest.UsageError(str(error)) from None
 

@@ -35,7 +35,8 @@ class BuildOptions:
     `shapes` are the (name, dimensions) of all inputs, batch included, that the plan is built for and best at; `threads`
     are CPU threads; `compute_capability` (such as "8.9") counts where no GPU says; `limit_s` seconds end a build;
     `bounds` are the (name, smallest, largest) dimensions that it must take as well, where they are not those of `shapes`;
-    `source` says what the model file is: an ONNX graph, or weights for variants/api.
+    `source` says what the model file is: an ONNX graph, or weights for variants/api; `flags` are builder flags that the
+    precision asks for ("TF32").
     """
 
     shapes: tuple[tuple[str, tuple[int, ...]], ...]
@@ -44,6 +45,7 @@ class BuildOptions:
     limit_s: float
     bounds: tuple[tuple[str, tuple[int, ...], tuple[int, ...]], ...] = ()
     source: str = ONNX
+    flags: tuple[str, ...] = ()
 
     @property
     def profile(self) -> tuple[tuple[str, tuple[tuple[int, ...], ...]], ...]:
@@ -89,6 +91,14 @@ class Backend(ABC):
         if domain == NAMESPACE:
             return self.why_no_plugins()
         return f"operators of {domain} are not ONNX's: this backend's parser does not know them"
+
+    def why_no_flags(self, flags: tuple[str, ...]) -> str | None:
+        """Why a plan is not built with these builder flags of TensorRT; None where it is."""
+        return f"{', '.join(flags)} is a builder flag of TensorRT: this backend has no such arithmetic"
+
+    def built_for(self, compute_capability: str) -> str:
+        """The compute capability of the NVIDIA GPU that plans are for, the preset's unless a GPU says; "" where they are for none."""
+        return ""
 
     def why_no_plugins(self) -> str | None:
         """Why a graph with TensorRT plugin nodes is not built here; None when they are registered and `bare(model)` is built."""

@@ -19,6 +19,7 @@ EXAMPLES = """examples:
   trtbench report results/20260101-120000-quick --output page.html
   trtbench kernels build -k layernorm/v5 --arch sm_90
   trtbench layers profile.json layer_info.json      where the time of an engine goes
+  trtbench tune vit_digits --batch 8 --max-loss "top1 0.5%"
 
 The benchmarks themselves run under pytest, with the same options:
   pytest bench/ --benchmark-only --preset quick --precisions fp32,fp16
@@ -59,6 +60,7 @@ def _parser() -> argparse.ArgumentParser:
     plan.add_argument("--preset", default="quick", help="matrix of bench/presets.toml (default: quick)")
     for axis in ("variants", "sources", "passes", "precisions", "batches", "backends"):
         plan.add_argument(f"--{axis}", metavar="LIST", help=f"comma list of {axis} in place of the preset's")
+    plan.add_argument("--keep", metavar="LIST", help="nodes that every lowered precision leaves as they are (docs/precisions.md)")
     add_options(plan.add_argument)
     plan.set_defaults(run=_plan)
     passes = commands.add_parser("passes", help="list the graph passes, or say what a pipeline does to a model", add_help=False)
@@ -73,6 +75,8 @@ def _parser() -> argparse.ArgumentParser:
     kernels.set_defaults(run=_kernels, takes_words=True)
     layers = commands.add_parser("layers", help="rank the layers of a TensorRT or ONNX Runtime profile, or compare two", add_help=False)
     layers.set_defaults(run=_layers, takes_words=True)
+    tune = commands.add_parser("tune", help="find the fastest graph that stays within an accuracy", add_help=False)
+    tune.set_defaults(run=_tune, takes_words=True)
     return parser
 
 
@@ -86,6 +90,12 @@ def _layers(options: argparse.Namespace) -> int:
     from bench.layers import main as layers
 
     return layers(options.words)
+
+
+def _tune(options: argparse.Namespace) -> int:
+    from bench.tune.command import main as tune
+
+    return tune(options.words)
 
 
 def _kernels(options: argparse.Namespace) -> int:
@@ -114,7 +124,7 @@ def _plan(options: argparse.Namespace) -> int:
 
     given = {axis: getattr(options, axis) for axis in AXES}
     given["variants"] = with_own(given["variants"], lambda name: getattr(options, name))
-    planned = list(plan(choose(options.preset, given)))
+    planned = list(plan(choose(options.preset, given, keep=options.keep)))
     lines = []
     for cell in planned:
         if cell.left_out:

@@ -15,6 +15,8 @@ import msgspec
 from bench.backend import Backend
 from bench.passes import expand, find, pipelines, refusal
 from bench.precisions import find as find_precision
+from bench.precisions import keeping
+from bench.precisions import refusal as precision_refusal
 from common.discover import discover
 from common.errors import UserError, unknown
 from reports.case import API, ONNX, Case
@@ -54,7 +56,8 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Preset(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Axes and limits of one preset; `cap_s` ends a measurement, `build_limit_s` a build, in seconds.
 
-    `checkpoints` (variant -> path) are weights in place of the variants' own.
+    `checkpoints` (variant -> path) are weights in place of the variants' own; `keep` are patterns of nodes
+    (variants/keep.py) that every lowered precision leaves as they are.
     """
 
     why: str
@@ -69,6 +72,7 @@ class Preset(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     threads: int = 1
     compute_capability: str = "8.9"
     build_limit_s: float = 300.0
+    keep: tuple[str, ...] = ()
     checkpoints: dict[str, str] = msgspec.field(default_factory=dict)
 
 
@@ -97,8 +101,12 @@ def presets(path: Path = PRESETS) -> Mapping[str, Preset]:
         raise UserError(f"{path}: {error}; mend the preset") from error
 
 
-def choose(preset: str, given: Mapping[str, str | None], threads: int | None = None, checkpoints: Sequence[str] = ()) -> Choice:
+def choose(
+    preset: str, given: Mapping[str, str | None], threads: int | None = None, checkpoints: Sequence[str] = (), keep: str | None = None
+) -> Choice:
     """The preset with the comma lists of `given` (axis -> text), `threads` and `checkpoints` ("NAME=PATH") in place of its own.
+
+    `keep` is a comma list of patterns in place of the preset's: each becomes part of every precision that lowers anything.
 
     Raises UserError with the near match and the list for anything unknown.
     """
@@ -114,9 +122,11 @@ def choose(preset: str, given: Mapping[str, str | None], threads: int | None = N
     chosen = msgspec.structs.replace(known[preset], **replaced, threads=threads or known[preset].threads)
     chosen = msgspec.structs.replace(chosen, passes=tuple(written for text in chosen.passes for written in pipelines(text)))
     _check_names(chosen)
+    kept = chosen.keep if keep is None else _comma_list("keep", keep)
+    precisions = tuple(keeping(text, kept) for text in chosen.precisions)
     variants = tuple(find_variant(name).name for name in chosen.variants)
     own = _checkpoints(variants, [f"{name}={path}" for name, path in chosen.checkpoints.items()] + list(checkpoints))
-    chosen = msgspec.structs.replace(chosen, variants=variants, checkpoints=own)
+    chosen = msgspec.structs.replace(chosen, variants=variants, checkpoints=own, precisions=precisions)
     return Choice(chosen, tuple(named))
 
 
@@ -130,6 +140,11 @@ def plan(choice: Choice) -> Iterator[Planned]:
         for passes in _once(preset.passes)
         for name in _once(preset.backends)
     }
+    lacking = {
+        (precision, name): precision_refusal(precision, discover("bench.backends", Backend)[name].value, preset.compute_capability)
+        for precision in _once(preset.precisions)
+        for name in _once(preset.backends)
+    }
     for variant in _once(preset.variants):
         model = find_variant(variant).value
         for backend in _once(preset.backends):
@@ -138,7 +153,8 @@ def plan(choice: Choice) -> Iterator[Planned]:
                     for precision in _once(preset.precisions):
                         case = Case(variant, split_pipeline(passes), precision, batch, backend, source)
                         why = next((rule.why for rule in rules if rule.matches(case)), "") or why_not_from(case)
-                        yield Planned(case, why, reasons[backend] or refused[passes, backend] or model.why_not(batch))
+                        cannot = reasons[backend] or refused[passes, backend] or lacking[precision, backend]
+                        yield Planned(case, why, cannot or model.why_not(batch))
 
 
 def baseline_of(case: Case) -> Case:

@@ -17,6 +17,7 @@ from bench.measure.quiet import quiet
 from bench.passes import refusal
 from bench.phases import Phases
 from bench.precisions import find as find_precision
+from bench.precisions import refusal as precision_refusal
 from common.discover import discover
 from common.errors import Unsupported, UserError
 from reports import record as r
@@ -70,7 +71,8 @@ class Pipeline:
     def _outcome(self, case: Case, progress: _Progress) -> r.Outcome:
         backend = discover("bench.backends", Backend)[case.backend].value
         variant = self.artefacts.variant(case.variant).value
-        if reason := backend.unavailable() or refusal(case.passes, backend) or why_not_from(case) or variant.why_not(case.batch):
+        refused = refusal(case.passes, backend) or precision_refusal(case.precision, backend, self.preset.compute_capability)
+        if reason := backend.unavailable() or refused or why_not_from(case) or variant.why_not(case.batch):
             return r.Unsupported(reason)
         options = self._options(case)
         graph = self.artefacts.transformed(case, progress.phases)
@@ -132,7 +134,8 @@ class Pipeline:
         variant, inputs = self.artefacts.variant(case.variant).value, self._timed_inputs(case)
         shapes = tuple((name, array.shape) for name, array in inputs.items())
         bounds = tuple((name, *_bounds(variant, name, shape)) for name, shape in shapes)
-        return BuildOptions(shapes, preset.threads, preset.compute_capability, preset.build_limit_s, bounds, case.source)
+        flags = find_precision(case.precision).value.flags
+        return BuildOptions(shapes, preset.threads, preset.compute_capability, preset.build_limit_s, bounds, case.source, flags)
 
     def _timed_inputs(self, case: Case) -> Tensors:
         variant = self.artefacts.variant(case.variant).value

@@ -8,17 +8,15 @@ from typing import Protocol
 
 import onnx
 
-from variants.calibration import Ranges, Threshold, calibrate
+from variants.calibration import Ranges
 from variants.graph import graphs
-from variants.keep import Keep
-from variants.quantize import activations, insert_qdq
+from variants.keep import NONE, Keep
 from variants.variant import Tensors
 
 MAKES = {("Cast", "to"), ("QuantizeLinear", "output_dtype")}
 """The attributes that name the element type a node makes."""
 
-
-NONE: Keep = frozenset()
+__all__ = ["NONE", "Apply", "Precision", "carries"]
 
 
 class Apply(Protocol):
@@ -36,6 +34,10 @@ class Precision:
     `dtype` is the ONNX element type (onnx.TensorProto.*) that a graph in this precision must carry. `min_snr_db`,
     `min_agreement` (0..1) and `max_drop` (in the task metric's unit) bound the error against the PyTorch FP32
     reference; `why` is the reason for those bounds.
+
+    `needs` is the smallest compute capability of an NVIDIA GPU whose hardware has the type ("8.9"; "" is any), `flags` are the
+    builder flags it asks for beside the graph ("TF32"), `domain` that of the operators it writes beyond ONNX's own.
+    `at(option)` is the precision written `NAME:OPTION`; `options` says what there is, each with its meaning.
     """
 
     dtype: int
@@ -46,20 +48,11 @@ class Precision:
     why: str
     calibrate: Callable[[onnx.ModelProto, Tensors], Ranges] | None = None
     distribution: str = ""
-
-
-def int8(threshold: Threshold, why: str) -> Precision:
-    """Explicit Q/DQ with activation ranges chosen by `threshold`."""
-    return Precision(
-        dtype=onnx.TensorProto.INT8,
-        apply=insert_qdq,
-        min_snr_db=20,
-        min_agreement=0.98,
-        max_drop=0.01,
-        why=why,
-        calibrate=lambda model, inputs: calibrate(model, activations(model), inputs, threshold),
-        distribution="onnx-graphsurgeon",
-    )
+    needs: str = ""
+    flags: tuple[str, ...] = ()
+    domain: str = ""
+    at: Callable[[str], Precision | None] = lambda option: None
+    options: str = ""
 
 
 def carries(model: onnx.ModelProto, dtype: int) -> bool:

@@ -29,12 +29,12 @@ class TensorRTRTX(Backend):
         return None if find_spec("tensorrt_rtx") else "tensorrt_rtx is not installed: pip install tensorrt-rtx"
 
     def identity(self, options: BuildOptions) -> tuple[tuple[str, str], ...]:
-        """TF32 is off, so that fp32 means IEEE fp32; detailed verbosity names the layers."""
+        """TF32 is off unless the precision asks for it, so that fp32 means IEEE fp32; detailed verbosity names the layers."""
         return (
             ("tensorrt_rtx", version("tensorrt-rtx")),
             ("compute capability", options.compute_capability),
             ("shapes", "; ".join(f"{name} {_span(shapes)}" for name, shapes in options.profile)),
-            ("TF32", "off"),
+            ("TF32", "on" if "TF32" in options.flags else "off"),
             ("profiling_verbosity", "DETAILED"),
         )
 
@@ -43,7 +43,7 @@ class TensorRTRTX(Backend):
         with tempfile.TemporaryDirectory() as folder:
             answer = Path(folder) / "answer.json"
             command = [sys.executable, "-m", "bench.backends._rtx_worker", str(model), str(plan), str(answer)]
-            command += [msgspec.json.encode(options.profile).decode(), options.compute_capability, options.source]
+            command += [msgspec.json.encode(options.profile).decode(), options.compute_capability, options.source, *options.flags]
             try:
                 done = subprocess.run(
                     command, cwd=ROOT, capture_output=True, text=True, timeout=options.limit_s, env=os.environ | {"PYTHONPATH": str(ROOT)}
@@ -57,6 +57,15 @@ class TensorRTRTX(Backend):
     def why_not_run(self) -> str | None:
         """Build-only everywhere: nobody has run a plan through this backend yet (docs/verified.md)."""
         return "build-only: plans are not run by this backend"
+
+    def why_no_flags(self, flags: tuple[str, ...]) -> str | None:
+        """Those of its worker."""
+        unknown = sorted(set(flags) - {"TF32"})
+        return f"no builder flag {', '.join(unknown)} here" if unknown else None
+
+    def built_for(self, compute_capability: str) -> str:
+        """The preset's."""
+        return compute_capability
 
     def why_no_plugins(self) -> str | None:
         """Its parser ends the process when a Python plugin is registered; without one it builds ONNX's own LayerNormalization."""

@@ -13,10 +13,10 @@ import pytest
 from common.errors import UserError
 from tests.variants.graphs import model, node, value
 from variants import calibration
-from variants.calibration import BINS, LEVELS, Threshold, calibrate, entropy, minmax, percentile
+from variants.calibration import BINS, LEVELS, Threshold, calibrate, entropy, minmax, mse, percentile
 
 Draw = np.ndarray[Any, np.dtype[np.float32]]
-METHODS = {"minmax": minmax, "percentile": percentile(99.99), "entropy": entropy}
+METHODS = {"minmax": minmax, "percentile": percentile(99.99), "entropy": entropy, "mse": mse}
 
 
 def identity(width: int = 4) -> onnx.ModelProto:
@@ -132,13 +132,66 @@ def test_a_tensor_that_is_always_zero_gets_no_range_because_there_is_no_scale_fo
     assert calibrate(identity(4), ["y"], {"x": zeros}, METHODS[method]) == ()
 
 
-@pytest.mark.parametrize("bad", [np.nan, np.inf])
 @pytest.mark.parametrize("row", [0, 39])
-def test_a_tensor_that_is_not_finite_once_is_refused_by_name(bad: float, row: int) -> None:
+def test_a_tensor_that_is_not_finite_once_is_refused_by_name(row: int) -> None:
+    """The reciprocal of zero, though all inputs are finite."""
     values = normal(40)
-    values[row, 1] = bad
-    with pytest.raises(UserError, match=f"tensor 'y' has largest magnitude {bad}"):
-        limit(values, minmax)
+    values[row, 1] = 0
+    flat = ("batch", 4)
+    graph = model([node("Reciprocal", "x", "y")], inputs=[value("x", flat)], outputs=[value("y", flat)])
+    with pytest.raises(UserError, match="tensor 'y' has largest magnitude inf"):
+        calibrate(graph, ["y"], {"x": values}, minmax)
+
+
+def _with(values: Draw, bad: float) -> Draw:
+    values[7, 1] = bad
+    return values
+
+
+@pytest.mark.parametrize(
+    ("inputs", "message"),
+    [
+        ({}, "no data for input 'x'"),
+        ({"x": normal(40), "z": normal(40)}, "the model has no input 'z'; it has x"),
+        ({"x": normal(0)}, r"input 'x' is empty \(shape \[0, 4\]\)"),
+        ({"x": normal(40).astype(np.float64)}, "input 'x' is float64, but the model takes float32"),
+        ({"x": normal(40)[:, :3]}, r"input 'x' has shape \[40, 3\], but the model takes \[any, 4\]"),
+        ({"x": normal(40)[..., None]}, r"input 'x' has shape \[40, 4, 1\]"),
+        ({"x": _with(normal(40), np.nan)}, "input 'x' is not finite in number 7 of 40"),
+        ({"x": _with(normal(40), np.inf)}, "input 'x' is not finite in number 7 of 40"),
+    ],
+)
+def test_calibration_data_that_the_model_cannot_take_is_told_in_one_sentence(inputs: Any, message: str) -> None:
+    with pytest.raises(UserError, match=message) as caught:
+        calibrate(identity(), ["y"], inputs, minmax)
+    assert "\n" not in str(caught.value)
+
+
+def test_inputs_of_different_number_are_told() -> None:
+    graph = model([node("Add", "x z", "y")], inputs=[value("x"), value("z")])
+    inputs = {"x": np.ones((3, 4, 8), np.float32), "z": np.ones((2, 4, 8), np.float32)}
+    with pytest.raises(UserError, match=r"inputs differ in number \(x 3, z 2\)"):
+        calibrate(graph, ["y"], inputs, minmax)
+
+
+def plain_error(values: Draw, clip: float) -> float:
+    """Mean square error of 8-bit rounding with this clip, value by value."""
+    scale = clip / 127
+    return float(np.mean([(v - min(round(v / scale), 127) * scale) ** 2 for v in values.tolist()]))
+
+
+@pytest.mark.parametrize("kind", ["normal", "heavy tails", "uniform", "one outlier"])
+def test_mse_chooses_a_clip_as_good_as_trying_all_on_the_values_themselves(kind: str) -> None:
+    values = np.abs(DISTRIBUTIONS[kind](np.random.default_rng(4)))[:3000].astype(np.float32)
+    chosen = limit(values.reshape(-1, 4), mse)
+    best = min(plain_error(values, clip) for clip in np.linspace(values.max() / 16, values.max(), 60))
+    assert plain_error(values, chosen) <= best * 1.02
+
+
+def test_what_is_held_at_once_does_not_grow_with_the_number_of_inputs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(calibration, "BATCH", 4)
+    sizes = [len(piece) for _, piece in calibration.activations(identity(), ["y"], {"x": normal(30)})]
+    assert sizes == [4] * 7 + [2]
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 from variants.calibration import minmax
-from variants.precision import int8
+from variants.int8 import Int8
 
-int8_minmax = int8(
-    minmax,
-    why="8-bit steps of one scale a tensor leave 30 to 40 dB a product; under 20 dB the decisions of a classifier begin to turn",
-)
+int8_minmax = Int8(minmax).precision()

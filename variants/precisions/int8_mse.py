@@ -1,0 +1,8 @@
+"""int8 by explicit Q/DQ, activation range: the clip of least mean square error."""
+
+from __future__ import annotations
+
+from variants.calibration import mse
+from variants.int8 import Int8
+
+int8_mse = Int8(mse).precision()
