@@ -11,6 +11,7 @@ from onnx import version_converter
 
 from common.errors import UserError
 from variants import heavy
+from variants.functions import carried
 from variants.variant import Array
 
 
@@ -56,10 +57,12 @@ def with_opset(graph: gs.Graph, opset: int) -> gs.Graph:
     if graph.opset >= opset:
         return graph
     try:
-        return heavy.converted(graph, lambda model: version_converter.convert_version(model, opset))
+        made = heavy.converted(graph, lambda model: version_converter.convert_version(model, opset))
     except Exception as error:  # ConvertError and its relatives share no public base
         reason = str(error).strip().splitlines()[-1]
         raise UserError(f"the graph cannot be raised from opset {graph.opset} to {opset} ({reason}): export it at opset {opset}") from error
+    made.functions = carried(graph.functions, opset)
+    return made
 
 
 def exported(graph: gs.Graph) -> onnx.ModelProto:

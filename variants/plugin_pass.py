@@ -16,10 +16,8 @@ import onnx
 import onnx_graphsurgeon as gs
 from onnx import parser
 
+from variants.functions import NAMESPACE as NAMESPACE
 from variants.graph_pass import GraphPass, Stage, surgeon
-
-NAMESPACE = "trtbench"
-"""ONNX domain of the nodes, TensorRT namespace of the plugins."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
