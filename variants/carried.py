@@ -24,6 +24,7 @@ BROADCAST = {
 }
 REDUCE = {"ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin", "ReduceProd", "ReduceL2", "ReduceSumSquare"}
 SOFTMAX = {"Softmax", "LogSoftmax"}
+NORM = "LayerNormalization"
 SOFTMAX_ALONG_ONE = 13
 """Below this opset they flatten, and their axis means all from there on."""
 AXIS_IS_INPUT = {"ReduceSum": 13}
@@ -44,7 +45,7 @@ def carries(facts: Facts, wiring: Wiring, layout: Layout, node: gs.Node) -> bool
     if node.op in UNARY or node.op in BROADCAST:
         return True
     axes = _axes(facts, wiring, node)
-    if axes is None:
+    if axes is None or (node.op == NORM and axes != [len(layout.axes) - 1]):
         return False
     mapped = [layout.axes[axis] for axis in axes]
     return None not in mapped and (node.op in ("Concat", "Split", "Slice") or _still_last(axes, mapped, layout))
@@ -80,7 +81,7 @@ def _sliced(wiring: Wiring, node: gs.Node) -> list[int] | None:
 
 
 def _normalised(wiring: Wiring, node: gs.Node) -> list[int] | None:
-    """The last axis alone, and no statistics read."""
+    """Its first axis; none where it normalises several by the shape of its scale, or where its statistics are read."""
     read = [out for out in node.outputs[1:] if out.outputs or id(out) in wiring.kept]
     shape = node.inputs[1].shape
     return [node.attrs.get("axis", -1)] if not read and shape is not None and len(shape) == 1 else None
@@ -93,7 +94,7 @@ def _one(wiring: Wiring, node: gs.Node) -> list[int] | None:
 AXES: dict[str, Callable[[Wiring, gs.Node], list[int] | None]] = {
     **dict.fromkeys(REDUCE, _reduced),
     **dict.fromkeys(SOFTMAX, _softmax),
-    "LayerNormalization": _normalised,
+    NORM: _normalised,
     "Slice": _sliced,
     "Concat": _one,
     "Split": _one,
@@ -106,7 +107,7 @@ def carried(facts: Facts, wiring: Wiring, layout: Layout, node: gs.Node, inputs:
     if node.op in UNARY or node.op in BROADCAST:
         return node.op, attrs, inputs
     axes = [layout.axes[axis] for axis in _axes(facts, wiring, node) or []]
-    if node.op in SOFTMAX or node.op in ("Concat", "Split", "LayerNormalization"):
+    if node.op in SOFTMAX or node.op in ("Concat", "Split", NORM):
         return node.op, attrs | {"axis": axes[0]}, inputs
     if "axes" in attrs or wiring.graph.opset < _since(node.op):
         return node.op, attrs | {"axes": axes}, inputs

@@ -50,8 +50,9 @@ class FlatView:
 
     def _fits(self, node: gs.Node, tensor: gs.Tensor) -> bool:
         value = constant(tensor)
-        if value is not None and node.op in BROADCAST:
-            return value.ndim <= len(self.lead) + 1 and value.size == (value.shape[-1] if value.ndim else 1)
+        if value is not None:
+            one_row = value.size == (value.shape[-1] if value.ndim else 1)
+            return node.op in BROADCAST and value.ndim <= len(self.lead) + 1 and one_row
         return self._led(tensor) or (node.op in BROADCAST and self.facts.rank(tensor) == 0)
 
     def component(self, start: gs.Node) -> Members:

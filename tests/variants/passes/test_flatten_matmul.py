@@ -67,6 +67,13 @@ def test_a_matrix_is_left_and_four_dimensions_are_flattened(shape: tuple[str | i
     assert count(after, "Gemm") == [int(len(shape) > 2)]
 
 
+def test_what_is_joined_to_a_constant_row_by_row_is_left_out() -> None:
+    nodes = [node("MatMul", "x w", "p"), node("Concat", "p more", "c", axis=-1), node("MatMul", "c v", "y")]
+    held = {"w": weights(), "v": weights(10, WIDTH), "more": np.arange(24, dtype=np.float32).reshape(3, 4, 2)}
+    before = model(nodes, held, [value("x", (3, 4, WIDTH))], [value("y", (3, 4, WIDTH))])
+    assert moves(rewritten(flatten_matmul, before, 2)) == {"Reshape": 4}
+
+
 def test_a_product_of_two_activations_is_left() -> None:
     nodes = [node("Transpose", "x", "t", perm=[0, 2, 1]), node("MatMul", "x t", "y")]
     assert operators(rewritten(flatten_matmul, model(nodes, outputs=[value("y", ("batch", 4, 4))]), 0)) == ["Transpose", "MatMul"]

@@ -96,6 +96,17 @@ def test_a_layernorm_over_channels_between_transposes_stays_one() -> None:
     assert moves(rewritten(move_layout, before, 0)) == {"Transpose": 2}
 
 
+@pytest.mark.parametrize(("axis", "rewrites"), [(-1, 1), (2, 1), (1, 0)])
+def test_a_layernorm_over_the_last_axis_lets_others_change_places(axis: int, rewrites: int) -> None:
+    nodes = [
+        node("Transpose", "x", "h", perm=[1, 0, 2]),
+        node("LayerNormalization", "h scale bias", "g", axis=axis),
+        node("Transpose", "g", "y", perm=[1, 0, 2]),
+    ]
+    before = model(nodes, {name: affine()[name] for name in ("scale", "bias")}, opset=17)
+    assert moves(rewritten(move_layout, before, rewrites)) == ({} if rewrites else {"Transpose": 2})
+
+
 def test_a_product_is_no_elementwise_operator() -> None:
     nodes = [node("Transpose", "x", "h", perm=[0, 2, 1]), *mlp("h", "g"), node("Transpose", "g", "y", perm=[0, 2, 1])]
     free = ("batch", WIDTH, "rows")
