@@ -60,8 +60,7 @@ class _Placer:
 
     def place(self, match: Attention) -> bool:
         """False where it was declined."""
-        if self.option == ORT and (match.wide or _unknown_width(match)):
-            why = "MultiHeadAttention needs known heads" if not match.wide else "MultiHeadAttention has no softmax of another type"
+        if why := self._why_not(match):
             decline(match.softmax.name or match.output.name, why)
             return False
         operands, output = (match.query, match.key, match.value), match.output
@@ -75,6 +74,15 @@ class _Placer:
             match.last.outputs.clear()
             self._operator(match, [self.parts.whole(one) for one in operands], output, flat=False)
         return True
+
+    def _why_not(self, match: Attention) -> str:
+        if self.option == ONNX:
+            same = match.query.shape[-1] == match.value.shape[-1]
+            return "" if same else "its values are of another size than its queries, which TensorRT's Attention refuses"
+        if match.wide:
+            return "its softmax is of another element type, which MultiHeadAttention cannot be told"
+        unknown = match.heads is None or any(one.shape[-1].number is None for one in (match.query, match.value))
+        return "how many heads of what size is not known" if unknown else ""
 
     def _merge(self, match: Attention) -> gs.Node | None:
         """The Transpose to [batch, length, heads, size] that alone reads the output, of known heads."""
@@ -142,10 +150,6 @@ class _Placer:
             [*operands, *([mask] if mask is not None else [])],
             [written],
         )
-
-
-def _unknown_width(match: Attention) -> bool:
-    return match.heads is None or any(one.shape[-1].number is None for one in (match.query, match.value))
 
 
 def _at(option: str) -> GraphPass:

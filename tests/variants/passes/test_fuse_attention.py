@@ -266,3 +266,21 @@ def test_all_attention_of_vit_digits_is_fused(option: str, vit: onnx.ModelProto)
     counts = Counter(operators(after))
     assert (rewrites, counts[OPERATOR[option]], counts["Softmax"]) == (6, 6, 0)
     assert counts["Transpose"] == 1, "that of the patches"
+
+
+def test_values_of_another_size_than_queries_are_for_onnx_runtimes_operator_alone() -> None:
+    """TensorRT-RTX 1.7: "Query, Key, Value tensors must have the same head dimension"."""
+    held = Form().constants() | {"w_v": np.random.default_rng(4).normal(size=(WIDTH, 6)).astype(np.float32)}
+    nodes = [made for made in Form().nodes() if made.output[0] not in ("v_split", "y")]
+    nodes.insert(3, node("Reshape", "v_flat narrow", "v_split"))
+    nodes.append(node("Reshape", "turned merge_narrow", "y"))
+    held |= {"narrow": np.array([0, -1, HEADS, 3], np.int64), "merge_narrow": np.array([0, -1, 6], np.int64)}
+    before = model(
+        nodes, {k: a for k, a in held.items() if k != "merge"}, [value("x", ("batch", LENGTH, WIDTH))], [value("y", ("batch", LENGTH, 6))]
+    )
+    with listening() as heard:
+        assert fuse_attention.at("onnx").run(before) == (before, 0)
+    assert "another size" in heard[0]
+    after, rewrites = fuse_attention.at("ort").run(before)
+    assert rewrites == 1
+    compare(before, after)
