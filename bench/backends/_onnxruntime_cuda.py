@@ -21,7 +21,6 @@ PROVIDER = "CUDAExecutionProvider"
 DEVICE = "cuda"
 OPTIONS = {
     "device_id": "0",
-    "use_tf32": "0",
     "cudnn_conv_algo_search": "EXHAUSTIVE",
     "cudnn_conv_use_max_workspace": "1",
     "arena_extend_strategy": "kNextPowerOfTwo",
@@ -29,11 +28,13 @@ OPTIONS = {
     "prefer_nhwc": "0",
     "tunable_op_enable": "0",
 }
-"""By name, defaults included: they change between versions. TF32 is off, so that fp32 means IEEE fp32."""
+"""By name, defaults included: they change between versions."""
+TF32 = "TF32"
 CAPTURE = ".capture"
 """Ends the name of the file beside a plan that says why it is not captured; it is empty where it is."""
 INSTALL = "pip uninstall onnxruntime, then pip install 'onnxruntime-gpu[cuda,cudnn]'"
 CAPTURED = "CUDA graph: captured once, then replayed"
+ONCE = "; they ran when it was captured, a replay runs none of them"
 
 
 class OnnxRuntimeCuda(OnnxRuntimeBackend):
@@ -63,8 +64,7 @@ class OnnxRuntimeCuda(OnnxRuntimeBackend):
             ("onnxruntime", ort.__version__),
             ("provider", PROVIDER),
             ("graph_optimization_level", "ORT_ENABLE_ALL"),
-            *OPTIONS.items(),
-            ("enable_cuda_graph", str(int(self.graph))),
+            *_options(options, self.graph).items(),
             ("shapes", "; ".join(f"{name} {'x'.join(map(str, shape))}" for name, shape in options.shapes)),
             ("GPU, driver", gpu()),
             *((name, library(name)) for name in ("nvidia-cuda-runtime", "nvidia-cublas", "nvidia-cudnn-cu13")),
@@ -76,7 +76,7 @@ class OnnxRuntimeCuda(OnnxRuntimeBackend):
         _bring_cuda()
         start = time.perf_counter()
         try:
-            _on_gpu(optimise(model, plan, options, self._providers(graph=False)))
+            _on_gpu(optimise(model, plan, options, _providers(options, graph=False)))
         except UserError:
             raise
         except Exception as error:  # its exception types share no public base
@@ -84,7 +84,18 @@ class OnnxRuntimeCuda(OnnxRuntimeBackend):
         seconds = time.perf_counter() - start
         why = self._why_not_captured(plan, options)
         plan.with_name(plan.name + CAPTURE).write_text(why)
-        return BuildInfo(target, seconds, (f"no CUDA graph: {why}" if why else CAPTURED, *self._elsewhere(plan, options)))
+        return BuildInfo(
+            target, seconds, (f"no CUDA graph: {why}" if why else CAPTURED, *self._elsewhere(plan, options, "" if why else ONCE))
+        )
+
+    def why_no_flags(self, flags: tuple[str, ...]) -> str | None:
+        """It has TF32."""
+        unknown = sorted(set(flags) - {TF32})
+        return f"the CUDA provider has no option for {', '.join(unknown)}" if unknown else None
+
+    def built_for(self, compute_capability: str) -> str:
+        """That of the GPU at hand."""
+        return gpu().split(", ")[2] if gpu() else compute_capability
 
     def load(self, plan: Path, options: BuildOptions) -> DeviceSession:
         """As it was built: a plan that was captured then and is not now raises, it does not run otherwise."""
@@ -95,11 +106,8 @@ class OnnxRuntimeCuda(OnnxRuntimeBackend):
         """None: ONNX Runtime's trace has the host's time to launch each kernel, not the GPU's to run it, and a replay has no launches."""
         return ()
 
-    def _providers(self, graph: bool) -> Providers:
-        return ((PROVIDER, OPTIONS | {"enable_cuda_graph": str(int(graph))}),)
-
     def _session(self, plan: Path, options: BuildOptions, graph: bool) -> DeviceSession:
-        return DeviceSession(_on_gpu(load(plan, settings(options), self._providers(graph))), DEVICE)
+        return DeviceSession(_on_gpu(load(plan, settings(options), _providers(options, graph))), DEVICE)
 
     def _why_not_captured(self, plan: Path, options: BuildOptions) -> str:
         if not self.graph:
@@ -115,21 +123,36 @@ class OnnxRuntimeCuda(OnnxRuntimeBackend):
             return " ".join(str(error).split())
         return ""
 
-    def _elsewhere(self, plan: Path, options: BuildOptions) -> tuple[str, ...]:
-        """The nodes that ONNX Runtime put on the CPU, whose results cross the bus on every run."""
+    def _elsewhere(self, plan: Path, options: BuildOptions, when: str) -> tuple[str, ...]:
+        """The nodes that ONNX Runtime put on the CPU, such as those that compute shapes."""
         chosen = settings(options)
         chosen.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
-        session: Any = load(plan, chosen, self._providers(graph=False))
+        session: Any = load(plan, chosen, _providers(options, graph=False))
         placed = session.get_provider_graph_assignment_info()
         counts = Counter(node.op_type for part in placed if part.ep_name != PROVIDER for node in part.get_nodes())
         if not counts:
             return ()
-        return (f"{counts.total()} nodes on the CPU: {', '.join(f'{count} {op}' for op, count in counts.most_common())}",)
+        return (f"{counts.total()} nodes on the CPU: {', '.join(f'{count} {op}' for op, count in counts.most_common())}{when}",)
+
+
+def _options(options: BuildOptions, graph: bool) -> dict[str, str]:
+    """TF32 is off unless the precision asks for it, so that fp32 means IEEE fp32."""
+    return OPTIONS | {"use_tf32": str(int(TF32 in options.flags)), "enable_cuda_graph": str(int(graph))}
+
+
+def _providers(options: BuildOptions, graph: bool) -> Providers:
+    return ((PROVIDER, _options(options, graph)),)
 
 
 def _bring_cuda() -> None:
-    """torch's wheel brings CUDA's libraries; once it has loaded them, ONNX Runtime finds them by name."""
+    """torch's wheel brings CUDA's libraries; once it has loaded them, ONNX Runtime finds them by name.
+
+    Below errors, ONNX Runtime 1.31 tells at every session that its CUDA provider is no plug-in.
+    """
+    import onnxruntime as ort
     import torch  # noqa: F401
+
+    ort.set_default_logger_severity(3)
 
 
 def _on_gpu(session: Any) -> Any:

@@ -29,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--jobs", type=int, default=2, help="processes; each may need 3 GB for a model of 350 MB")
     options = parser.parse_args(arguments)
     try:
-        cases = read(options.cells)
+        cases = [cell.case for cell in read(options.cells)]
     except UserError as error:
         print(error, file=sys.stderr)
         return 2

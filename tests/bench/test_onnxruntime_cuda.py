@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -176,6 +177,14 @@ def test_a_plan_that_is_not_captured_runs_launch_by_launch_under_onnx_runtime_s_
     assert card.asked[-1]["enable_cuda_graph"] == "0"
 
 
+def test_nodes_on_the_cpu_of_a_captured_plan_are_said_to_run_at_capture_only(
+    doubled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    FakeGpu(on_cpu=["Shape"]).play(monkeypatch)
+    info = onnxruntime_cuda.build(doubled, tmp_path / "plan", OPTIONS)
+    assert info.warnings == (cuda.CAPTURED, "1 nodes on the CPU: 1 Shape; they ran when it was captured, a replay runs none of them")
+
+
 def test_a_plan_that_was_captured_when_built_never_runs_otherwise(doubled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     card, plan = FakeGpu().play(monkeypatch), tmp_path / "plan"
     onnxruntime_cuda.build(doubled, plan, OPTIONS)
@@ -214,6 +223,18 @@ def test_a_plan_s_identity_names_every_option_and_what_it_depends_on(monkeypatch
     assert (found["use_tf32"], found["cudnn_conv_algo_search"], found["shapes"]) == ("0", "EXHAUSTIVE", "x 2x3")
     assert {"onnxruntime", "nvidia-cublas", "nvidia-cudnn-cu13"} <= found.keys()
     assert (found["enable_cuda_graph"], launches["enable_cuda_graph"]) == ("1", "0")
+
+
+def test_tf32_is_on_where_the_precision_asks_for_it_and_no_other_flag_is_taken() -> None:
+    tf32 = replace(OPTIONS, flags=("TF32",))
+    assert dict(onnxruntime_cuda.identity(tf32))["use_tf32"] == "1"
+    assert onnxruntime_cuda.why_no_flags(("TF32",)) is None
+    assert "no option for SPARSE" in (onnxruntime_cuda.why_no_flags(("TF32", "SPARSE")) or "")
+
+
+def test_plans_are_for_the_gpu_at_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cuda, "gpu", lambda: "NVIDIA H200, 580.1, 9.0, GPU-1")
+    assert onnxruntime_cuda.built_for("8.9") == "9.0"
 
 
 def test_onnx_runtime_s_operators_are_taken_and_plugins_are_not() -> None:
