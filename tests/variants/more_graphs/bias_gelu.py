@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import onnx
 from onnx import TensorProto
@@ -13,7 +15,7 @@ W = DRAW.normal(size=(8, 8)).astype(np.float32)
 B = DRAW.normal(size=8).astype(np.float32)
 
 
-def layer(approximate: str = "none", dtype: type = np.float32, swapped: bool = False) -> onnx.ModelProto:
+def layer(approximate: str = "none", dtype: Any = np.float32, swapped: bool = False) -> onnx.ModelProto:
     """Gelu(x W + b) as an exporter writes a linear layer."""
     kind = {np.float32: TensorProto.FLOAT, np.float16: TensorProto.FLOAT16, np.float64: TensorProto.DOUBLE}[dtype]
     nodes = [
@@ -21,7 +23,7 @@ def layer(approximate: str = "none", dtype: type = np.float32, swapped: bool = F
         node("Add", "b h" if swapped else "h b", "s"),
         node("Gelu", "s", "y", approximate=approximate),
     ]
-    weights = {"w": W.astype(dtype), "b": B.astype(dtype)}
+    weights: dict[str, Any] = {"w": W.astype(dtype), "b": B.astype(dtype)}
     shape = ("batch", 4, 8)
     return model(nodes, weights, inputs=[value("x", shape, kind)], outputs=[value("y", shape, kind)], opset=20)
 
