@@ -49,6 +49,8 @@ def _root(variance: gs.Node) -> _Root | None:
     after = readers(tensor)
     if any(node.op == "Sqrt" for node in after):
         raise NearMiss(tensor.name, "no epsilon is added to the variance before its root")
+    if len(after) > 1 and any(node.op == "Add" for node in after):
+        raise NearMiss(tensor.name, "the variance is read elsewhere too")
     if len(after) != 1 or after[0].op != "Add":
         return None
     epsilon = constant(_other(after[0], tensor))
