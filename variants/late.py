@@ -54,8 +54,10 @@ class Finder:
         return tuple(late.rows if axis == late.axis else size.number or 0 for axis, size in enumerate(shape))
 
     def _picked(self, node: gs.Node) -> Late | None:
-        table = constant(node.inputs[0]) if node.op in ("Slice", "Gather") else None
-        if table is None or all(constant(tensor) is not None for tensor in node.inputs):
+        if node.op not in ("Slice", "Gather") or all(constant(tensor) is not None for tensor in node.inputs[1:]):
+            return None
+        table = constant(node.inputs[0])
+        if table is None:
             return None
         axis = self._gathered(node, table) if node.op == "Gather" else self._sliced(node, table)
         return None if axis is None else Late(node.outputs[0], node, axis, table.shape[axis])
@@ -73,10 +75,12 @@ class Finder:
 
     def _commuting(self, node: gs.Node) -> Late | None:
         late = [self.found[id(tensor)] for tensor in node.inputs if id(tensor) in self.found]
-        known = all(id(tensor) in self.found or tensor.is_empty() or constant(tensor) is not None for tensor in node.inputs)
+        if not late:
+            return None
         if node.op == "Reshape" and len(late) == 1 and late[0].tensor is node.inputs[0] and late[0].pick.op == "Slice":
             return self._kept(node, late[0], _reshaped(self, node, late[0]))
-        if not late or not known or any(one.pick is not late[0].pick for one in late):
+        known = all(id(tensor) in self.found or tensor.is_empty() or constant(tensor) is not None for tensor in node.inputs)
+        if not known or any(one.pick is not late[0].pick for one in late):
             return None
         rule = (SLICED if late[0].pick.op == "Slice" else GATHERED).get(node.op)
         axes = {rule(self, node, one) for one in late} if rule else {None}

@@ -15,11 +15,12 @@ from tests.variants.more_graphs import ahead
 from variants.graph import with_shapes
 from variants.infer import Facts, infer
 from variants.sizes import Size
+from variants.variant import Array
 
 GRAPHS = small_graphs() | ahead.graphs() | {"a mask": obstacles.sliced_mask(), "a pad": obstacles.padded()}
 
 
-def observed(graph: onnx.ModelProto, batch: int) -> dict[str, np.ndarray]:  # type: ignore[type-arg]
+def observed(graph: onnx.ModelProto, batch: int) -> dict[str, Array]:
     """What every tensor of the main graph is at this batch."""
     shown = copy(graph)
     del shown.graph.output[:]

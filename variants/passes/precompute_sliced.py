@@ -62,8 +62,13 @@ def _round(graph: gs.Graph, measured: bool) -> int:
 
 
 def _stored(graph: gs.Graph) -> float:
-    held = {id(value): value.nbytes for tensor in graph.tensors().values() if (value := constant(tensor)) is not None}
-    return float(sum(held.values()))
+    """Bytes of all constants, none of them read."""
+    return float(sum(prod(tensor.shape) * np.dtype(tensor.dtype).itemsize for tensor in _constants(graph)))
+
+
+def _constants(graph: gs.Graph) -> list[gs.Constant]:
+    held = [node.attrs.get("value") for node in graph.nodes if node.op == "Constant"]
+    return [tensor for tensor in (*graph.tensors().values(), *held) if isinstance(tensor, gs.Constant)]
 
 
 def _is_end(graph: gs.Graph, late: Late, passing: set[int]) -> bool:

@@ -53,7 +53,8 @@ def heads() -> onnx.ModelProto:
     query = [node("Reshape", "x query_shape", "q4"), node("Transpose", "q4", "q", perm=[0, 2, 1, 3])]
     ends = [node("MatMul", "q keys", "scores"), node("Softmax", "scores", "weights", axis=-1), node("MatMul", "weights q", "mixed")]
     back = [node("Transpose", "mixed", "mixed4", perm=[0, 2, 1, 3]), node("Reshape", "mixed4 back_shape", "y")]
-    held = {"minus": ints(-1), "count": ints(2), "size": ints(4), "query_shape": ints(0, 0, 2, 4), "back_shape": ints(0, 0, WIDTH)}
+    held: dict[str, Any] = {"minus": ints(-1), "count": ints(2), "size": ints(4)}
+    held |= {"query_shape": ints(0, 0, 2, 4), "back_shape": ints(0, 0, WIDTH)}
     return positions(node("MatMul", "rows w", "h"), *split, *moved, *query, *ends, *back, w=random(WIDTH, WIDTH), **held)
 
 
@@ -95,7 +96,9 @@ def reshaped() -> onnx.ModelProto:
 
 def products(widths: Sequence[int], *, activation: str = "Relu", last: int = WIDTH, bias: bool = True) -> onnx.ModelProto:
     """x [batch, 4, 8] through a product for each of `widths`, each with a bias and an activation, and a last one to `last`."""
-    nodes, held, source, before = [], {}, "x", WIDTH
+    nodes: list[onnx.NodeProto] = []
+    held: dict[str, Any] = {}
+    source, before = "x", WIDTH
     for place, width in enumerate((*widths, last)):
         held |= {f"w{place}": random(before, width, seed=place)} | ({f"b{place}": random(width, seed=place)} if bias else {})
         nodes.append(node("MatMul", f"{source} w{place}", f"h{place}"))
@@ -111,7 +114,9 @@ def products(widths: Sequence[int], *, activation: str = "Relu", last: int = WID
 
 def convolutions(channels: Sequence[int]) -> onnx.ModelProto:
     """x [batch, 8, 5, 5] through a 3x3 convolution and a Relu for each of `channels`, and a last one of 1x1 to 8."""
-    nodes, held, source, before = [], {}, "x", WIDTH
+    nodes: list[onnx.NodeProto] = []
+    held: dict[str, Any] = {}
+    source, before = "x", WIDTH
     for place, count in enumerate(channels):
         held |= {f"w{place}": random(count, before, 3, 3), f"b{place}": random(count)}
         nodes += [node("Conv", f"{source} w{place} b{place}", f"h{place}", pads=[1, 1, 1, 1]), node("Relu", f"h{place}", f"a{place}")]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import onnx
 import pytest
@@ -147,7 +149,7 @@ def test_a_shape_that_is_still_asked_for_does_not_keep_the_product() -> None:
 
 
 def test_half_precision_tables_stay_half_precision() -> None:
-    half = {"w": random(WIDTH, WIDTH, dtype=np.float16), "table": random(1, ROWS, WIDTH, dtype=np.float16)}
+    half: dict[str, Any] = {"w": random(WIDTH, WIDTH, dtype=np.float16), "table": random(1, ROWS, WIDTH, dtype=np.float16)}
     sum_ = [node("Cast", "p", "h", to=TensorProto.FLOAT), node("Add", "x h", "s"), node("MatMul", "s v", "y")]
     graph = positions(linear("rows", "p"), *sum_, v=SQUARE, **half)
     after, rewrites = precompute_sliced.run(graph)
