@@ -14,8 +14,8 @@ from bench.precisions import names as precision_names
 from reports.case import ONNX, Case
 from variants.graph_pass import Stage
 
-FALLBACK = "quick"
-"""The preset whose hand-chosen combinations stand for a variant that is in none."""
+DEFAULT = ("quick", "full", "families")
+"""The presets that hold what one would choose by hand; the first stands for a variant that is in none of them."""
 START = ("fold+fuse_layernorm", ALL, "fold", "none")
 """On the first of these that is tried, sensitivity is found; modules keep their names through all of them."""
 
@@ -52,8 +52,9 @@ class Space:
 
 
 def by_hand(variant: str, presets: Mapping[str, Preset], backend: str) -> tuple[tuple[str, str], ...]:
-    """(pipeline, precision) of the presets that name this variant, else of FALLBACK, less what they leave out for this backend."""
-    naming = [preset for preset in presets.values() if variant in preset.variants] or [presets[FALLBACK]]
+    """(pipeline, precision) of the DEFAULT presets that name this variant, else of the first, less what they leave out here."""
+    default = [presets[name] for name in DEFAULT if name in presets]
+    naming = [preset for preset in default if variant in preset.variants] or default[:1]
     found: dict[tuple[str, str], None] = {}
     for preset in naming:
         written = [each for text in preset.passes for each in pipelines(text)]
@@ -80,12 +81,13 @@ def _firsts() -> list[str]:
     return [name for name in firsts.values() if find(name).value.stage < Stage.PLACE]
 
 
-def families(precisions: Sequence[str]) -> dict[int, tuple[str, ...]]:
-    """Precisions by the element type they store: members of one family differ in calibration alone."""
-    found: dict[int, list[str]] = {}
+def families(precisions: Sequence[str]) -> tuple[tuple[str, ...], ...]:
+    """Precisions of one element type, calibrated ones apart from the others: members of a family differ in calibration alone."""
+    found: dict[tuple[int, bool], list[str]] = {}
     for name in precisions:
-        found.setdefault(find_precision(name).value.dtype, []).append(name)
-    return {dtype: tuple(members) for dtype, members in found.items()}
+        value = find_precision(name).value
+        found.setdefault((value.dtype, value.calibrate is not None), []).append(name)
+    return tuple(tuple(members) for members in found.values())
 
 
 def all_precisions() -> tuple[str, ...]:

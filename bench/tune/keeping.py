@@ -24,6 +24,9 @@ def keep(quest: Quest, sensed: Iterable[Sensed]) -> tuple[str, ...]:
     found: dict[str, None] = {}
     every = tuple(sensed)
     for family in every:
+        if not family.worth:
+            quest.found.left_out[family.precision] = "its layers save no time here, so no set to keep high is looked for"
+            continue
         nodes = {unit.label: unit.nodes for unit in family.units}
         for kept in _sets(quest, family):
             for text in _written(quest, family, every, [node for label in kept for node in nodes[label]]):
@@ -39,6 +42,8 @@ def _sets(quest: Quest, family: Sensed) -> tuple[Kept, ...]:
 
     def suffices(kept: Kept) -> bool:
         nonlocal tried
+        if len(kept) == len(nodes):
+            return True  # All kept is fp32, which the precision would refuse as a false name.
         quest.show(f"what to keep high, {family.precision}", tried, max(tried, 2 * len(nodes).bit_length() + len(kept)))
         tried += 1
         return _suffices(quest, quest.keeping(family.precision, [node for label in kept for node in nodes[label]]))

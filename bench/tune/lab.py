@@ -15,6 +15,7 @@ from bench.phases import Phases
 from bench.session import RECORDS, Session
 from bench.tune.notebook import Notebook
 from bench.tune.probe import Half, Probe, probe
+from bench.tune.program import program
 from common.discover import discover
 from common.errors import UserError
 from reports.case import Case
@@ -71,7 +72,7 @@ class Lab:
             plan = self._artefacts.plan(case, graph.graph, self._options(case), Phases())
             if plan.info.rejection:
                 raise UserError(plan.info.rejection)
-            return plan.sha256
+            return program(plan.path)
 
         try:
             return self.notebook.remember("program", case.id, find_out, str)

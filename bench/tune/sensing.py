@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 
 from bench.matrix import BASELINE_PRECISION
 from bench.tune.candidates import families
@@ -15,40 +15,57 @@ MOST_UNITS = 40
 """Above that many modules with weights, blocks come first, and the worst of them are refined."""
 SHARE = 0.35
 """Of the budget; what is not tried by then stays untried."""
+GAIN = 0.03
+"""Of fp32's layer time that a family must be able to save, or nothing of it is looked for beyond its ranking."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sensed:
-    """One family: its members that run, the most accurate first, which stands for it; its units, and their ranking."""
+    """One family: its members that run, the most accurate first, which stands for it; its units, and their ranking.
+
+    `gain` is the share of fp32's layer time that the members save where they save any, None where no profile tells.
+    """
 
     members: tuple[str, ...]
-    units: tuple[Unit, ...]
-    ranking: tuple[Sensitivity, ...]
+    units: tuple[Unit, ...] = ()
+    ranking: tuple[Sensitivity, ...] = ()
+    gain: float | None = None
 
     @property
     def precision(self) -> str:
         """The member that the ranking is of."""
         return self.members[0]
 
+    @property
+    def worth(self) -> bool:
+        """Whether there is time to gain."""
+        return self.gain is None or self.gain >= GAIN
+
 
 def sense(quest: Quest) -> tuple[Sensed, ...]:
-    """Every family that runs here, with the ranking of its units; precisions that do not run are left out with the reason."""
+    """Every family that runs here, with the ranking of its units; precisions that do not run are left out with the reason.
+
+    Families that gain most come first: where the budget is short, those that gain nothing go without.
+    """
     space = quest.space
     model = quest.world.graph(space.case(space.start, BASELINE_PRECISION))
     quest.names = tuple(node.name for node in model.graph.node)
-    small = units(model)
-    first = small if len(small) <= MOST_UNITS else blocks(model)
+    small, large = units(model), blocks(model)
+    begun = quest.budget.spent
     running = _running(quest)
-    found = []
-    for number, members in enumerate(running):
-        share = SHARE * (number + 1) / len(running)
-        found.append(_family(quest, members, (first, small), lambda share=share: quest.budget.allows(share)))  # type: ignore[misc]
+    pace = (quest.budget.spent - begun) / max(1, len(space.low))
+    found: list[Sensed] = []
+    for number, family in enumerate(running):
+        until = SHARE * (number + 1) / len(running)
+        affordable = quest.budget.spent + 2 * pace * len(small) < until * quest.budget.seconds
+        first = small if len(small) <= MOST_UNITS and affordable else large
+        found.append(_family(quest, family, (first, small), until))
         quest.found.sensitivities += found[-1].ranking
     return tuple(found)
 
 
-def _running(quest: Quest) -> list[tuple[str, ...]]:
-    """Families of precisions that can be built and run, members by noise."""
+def _running(quest: Quest) -> list[Sensed]:
+    """Families of precisions that can be built and run, members by noise, the family that saves most first."""
     heard: dict[str, float] = {}
     for done, precision in enumerate(quest.space.low):
         quest.show("precisions", done, len(quest.space.low))
@@ -58,31 +75,52 @@ def _running(quest: Quest) -> list[tuple[str, ...]]:
         else:
             heard[precision] = noise(probe.accuracy)
             quest.note(precision, probe.accuracy)
-    return [tuple(sorted(members, key=heard.__getitem__)) for members in families(tuple(heard)).values()]
+    sorted_ = [tuple(sorted(members, key=heard.__getitem__)) for members in families(tuple(heard))]
+    found = [Sensed(members, gain=_gain(quest, members[0])) for members in sorted_]
+    return sorted(found, key=lambda family: -(family.gain or 0.0))
 
 
-def _family(quest: Quest, members: tuple[str, ...], sizes: tuple[tuple[Unit, ...], tuple[Unit, ...]], allows: Callable[[], bool]) -> Sensed:
+def _gain(quest: Quest, precision: str) -> float | None:
+    high, low = _profiles(quest, precision)
+    before, after = sum(us for _, us in high), sum(us for _, us in low)
+    return (before - after) / before if before and after else None
+
+
+def _profiles(quest: Quest, precision: str) -> tuple[list[tuple[str, float]], list[tuple[str, float]]]:
+    case, start = quest.space.case, quest.space.start
+    return quest.world.profile(case(start, BASELINE_PRECISION)), quest.world.profile(case(start, precision))
+
+
+def _family(quest: Quest, family: Sensed, sizes: tuple[Sequence[Unit], Sequence[Unit]], until: float) -> Sensed:
     first, small = sizes
-    precision = members[0]
+    precision = family.precision
     whole = quest.probe(precision).accuracy
     full = noise(whole) if whole else 0.0
-    ranking = ranked(_each(quest, precision, first, allows), full)
-    if first == small:
-        return Sensed(members, first, ranking)
-    finer = {block.label: inside(block, small) for block in first if block.label in worth_refining(ranking)}
+    ranking = ranked(_each(quest, precision, first, until), full)
+    coarse = {block.label for block in first} - {unit.label for unit in small}
+    worst = [label for label in worth_refining(ranking) if label in coarse]
+    finer = {block.label: inside(block, small) for block in first if block.label in worst}
     finer = {label: parts for label, parts in finer.items() if len(parts) > 1}
     mixed = tuple(part for block in first for part in finer.get(block.label, (block,)))
-    return Sensed(members, mixed, ranked(_each(quest, precision, mixed, allows), full))
+    if finer:
+        ranking = ranked(_each(quest, precision, mixed, until), full)
+    possible = _possible(quest, precision, ranking, family.gain)
+    return replace(family, units=mixed, ranking=ranking, gain=possible)
 
 
-def _each(quest: Quest, precision: str, parts: Sequence[Unit], allows: Callable[[], bool]) -> list[Sensitivity]:
-    case = quest.space.case
-    high = quest.world.profile(case(quest.space.start, BASELINE_PRECISION))
-    low = quest.world.profile(case(quest.space.start, precision))
+def _possible(quest: Quest, precision: str, ranking: Iterable[Sensitivity], gain: float | None) -> float | None:
+    """What lowering only those units would save that save any: a precision that loses as a whole may still gain somewhere."""
+    saving = [entry.saved_us for entry in ranking if entry.saved_us is not None and entry.saved_us > 0]
+    before = sum(us for _, us in _profiles(quest, precision)[0])
+    return gain if gain is None or not before else max(gain, sum(saving) / before)
+
+
+def _each(quest: Quest, precision: str, parts: Sequence[Unit], until: float) -> list[Sensitivity]:
+    high, low = _profiles(quest, precision)
     gained = saved(parts, high, low) if high and low else {}
     found = []
     for done, unit in enumerate(parts):
-        if not allows():
+        if not quest.budget.allows(until):
             quest.found.untried += [f"sensitivity of {left.label} in {precision}" for left in parts[done:]]
             break
         quest.show(f"sensitivity, {precision}", done, len(parts))

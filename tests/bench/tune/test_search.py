@@ -1,0 +1,102 @@
+"""The whole search in a made world, where the best answer is known."""
+
+from __future__ import annotations
+
+import pytest
+
+from bench.tune.point import front
+from bench.tune.search import search
+from tests.bench.tune.made import MadeWorld, network, quest
+
+UNITS = [f"/blocks.{block}/{layer}" for block in range(3) for layer in ("fc1", "fc2")]
+LOUD = "/blocks.1/fc1"
+
+
+def world(**noise: float) -> MadeWorld:
+    """Every unit saves 50 us; LOUD makes a hundred times the noise of the others."""
+    quiet = dict.fromkeys(UNITS, 1e-5) | {LOUD: 1e-2}
+    return MadeWorld(network(), quiet, dict.fromkeys(UNITS, 50.0), passes_us={"fold": 20.0})
+
+
+def test_exactly_the_loud_unit_is_ranked_first_and_kept() -> None:
+    found = search(quest(world()))
+    assert found.winner is not None
+    assert found.winner.case.precision == "int8_minmax~/blocks.1/fc1/MatMul"
+    assert found.winner.case.pipeline == "fold"
+    assert found.sensitivities[0].unit == LOUD
+    assert found.kept[found.winner.case.precision] == (LOUD,)
+
+
+def test_where_the_whole_precision_is_good_enough_nothing_is_kept() -> None:
+    even = MadeWorld(network(), dict.fromkeys(UNITS, 1e-5), dict.fromkeys(UNITS, 50.0))
+    found = search(quest(even))
+    assert found.winner is not None
+    assert found.winner.case.precision == "int8_minmax"
+
+
+def test_a_unit_that_is_slower_low_is_kept_high_though_accuracy_does_not_ask_for_it() -> None:
+    slow = MadeWorld(network(), dict.fromkeys(UNITS, 1e-5), dict.fromkeys(UNITS, 50.0) | {"/blocks.2/fc2": -80.0})
+    found = search(quest(slow))
+    assert found.winner is not None
+    assert found.winner.case.precision == "int8_minmax~/blocks.2/fc2/MatMul"
+
+
+def test_a_precision_that_gains_nothing_is_ranked_but_no_set_is_looked_for() -> None:
+    idle = MadeWorld(network(), dict.fromkeys(UNITS, 1e-2), dict.fromkeys(UNITS, 0.0))
+    found = search(quest(idle))
+    assert "save no time here" in found.left_out["int8_minmax"]
+    assert found.sensitivities
+    assert found.winner is not None
+    assert found.winner.case.precision == "fp32"
+
+
+def test_a_precision_that_does_not_run_is_left_out_with_the_backends_reason() -> None:
+    assert search(quest(world())).left_out["fp16"] == "no kernels"
+
+
+def test_a_pipeline_that_the_graph_refuses_is_left_out_with_the_reason() -> None:
+    found = search(quest(world(), pipelines=("none", "refused")))
+    assert any(reason == "refused: not with this graph" for reason in found.left_out.values())
+    assert found.winner is not None
+
+
+def test_for_every_hand_chosen_combination_the_front_has_a_point_no_worse_and_no_slower() -> None:
+    found = search(quest(world()))
+    hand = [entry for entry in found.points if entry.hand]
+    assert {entry.case.pipeline for entry in hand} == {"none", "fold"}
+    best = front(found.points)
+    for entry in hand:
+        assert any(other.loss <= entry.loss and other.speedup.value >= entry.speedup.value for other in best)
+
+
+def test_a_goal_out_of_reach_has_no_winner_but_says_how_near_it_came() -> None:
+    found = search(quest(world(), "snr 200dB"))
+    assert found.winner is None
+    assert min(found.nearest.values()) == pytest.approx(-120, abs=0.1)
+
+
+def test_a_short_budget_stops_with_the_best_so_far_and_says_what_was_not_tried() -> None:
+    whole = quest(world())
+    search(whole)
+    short = quest(world(), seconds=150)
+    found = search(short)
+    assert found.untried
+    assert len(found.points) < len(whole.found.points)
+    assert any(text.startswith("timing of ") for text in found.untried)
+
+
+def test_even_no_time_at_all_is_no_error() -> None:
+    found = search(quest(world(), seconds=1e-9))
+    assert found.winner is None
+    assert found.points == []
+    assert any(text.startswith("sensitivity of /blocks.0/fc1") for text in found.untried)
+
+
+def test_the_duel_and_not_the_first_timing_decides_between_those_too_near_to_call() -> None:
+    made = world()
+    made.passes_us = {"fold": 0.0}
+    turned = quest(made)
+    made.duel = lambda one, other: type(turned.world).duel(made, other, one)  # type: ignore[method-assign,assignment]
+    found = search(turned)
+    assert found.duels
+    assert {text for text, *_ in found.duels} <= {entry.case.id for entry in found.points}
