@@ -61,6 +61,9 @@ def with_opset(graph: gs.Graph, opset: int) -> gs.Graph:
     except Exception as error:  # ConvertError and its relatives share no public base
         reason = str(error).strip().splitlines()[-1]
         raise UserError(f"the graph cannot be raised from opset {graph.opset} to {opset} ({reason}): export it at opset {opset}") from error
+    for node in raised.nodes if named else []:
+        node.name = node.name or f"{node.outputs[0].name}/{node.op}"  # the converter's own Constants have none
+    return raised
     made.functions = carried(graph.functions, opset)
     return made
 

@@ -14,7 +14,7 @@ import onnx_graphsurgeon as gs
 
 from common.errors import UserError
 from variants.graph import exported, graphs, shaped
-from variants.heavy import LIMIT, data_bytes
+from variants.heavy import LIMIT, data_bytes, set_aside
 from variants.heavy_inputs import put_back, unfolded, without_weights
 
 Run = Callable[[onnx.ModelProto], tuple[onnx.ModelProto, int]]
@@ -142,6 +142,7 @@ def cleaner(clean: Callable[[onnx.ModelProto], onnx.ModelProto], distribution: s
             reason = " ".join(str(error).split())[:200]
             raise UserError(f"{distribution} {version(distribution)} fails on this graph ({reason}): leave it out") from error
         _put_inputs_back(model.graph, after.graph)
+        _drop_stale_shapes(after)
         now = _operators(after)
         return after, (before - now).total() + (now - before).total()
 
@@ -157,6 +158,15 @@ def _put_inputs_back(before: onnx.GraphProto, after: onnx.GraphProto) -> None:
     stored = {tensor.name for tensor in before.initializer}
     kept = {value.name for value in after.input}
     after.input.extend(value for value in before.input if value.name not in kept | stored)
+
+
+def _drop_stale_shapes(after: onnx.ModelProto) -> None:
+    """onnxoptimizer keeps the shapes of tensors that it computes otherwise now; where they contradict, none is kept."""
+    try:
+        onnx.shape_inference.infer_shapes(set_aside(after)[0], check_type=True, strict_mode=True)
+    except onnx.shape_inference.InferenceError:
+        for graph in graphs(after.graph):
+            del graph.value_info[:]
 
 
 def _operators(model: onnx.ModelProto) -> Counter[str]:

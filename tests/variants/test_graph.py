@@ -9,7 +9,7 @@ import pytest
 from onnx import helper, numpy_helper
 
 from tests.variants.graphs import Norm, affine, branch, loop, model, node, value
-from variants.graph import constant, graphs, only_consumer, scalar, split_constant
+from variants.graph import constant, graphs, only_consumer, scalar, split_constant, with_opset
 
 
 def imported(*nodes: onnx.NodeProto, outputs: tuple[onnx.ValueInfoProto, ...] = (value("y"),)) -> gs.Graph:
@@ -73,3 +73,10 @@ def test_every_body_of_a_graph_is_visited() -> None:
     inner = branch([node("Relu", "x", "t")], [node("Exp", "x", "e")]).graph
     assert sorted(g.name for g in graphs(inner)) == ["else", "graph", "then"]
     assert len(list(graphs(model(Norm().nodes(), affine()).graph))) == 1
+
+
+def test_what_the_version_converter_adds_to_a_graph_of_named_nodes_has_a_name_too() -> None:
+    raised = with_opset(gs.import_onnx(model(Norm().nodes(), affine())), 20)
+    assert any(node.op == "Constant" for node in raised.nodes), "axes are an input since 18"
+    assert all(node.name for node in raised.nodes)
+    assert len({node.name for node in raised.nodes}) == len(raised.nodes)

@@ -71,3 +71,13 @@ def test_a_library_that_fails_is_named_with_its_version_and_the_way_out() -> Non
 
     with pytest.raises(UserError, match=r"^onnxslim \S+ fails on this graph \(ir\.h:669: assertion failed\): leave it out$"):
         cleaner(clean, "onnxslim").run(GRAPH)
+
+
+def test_shapes_that_a_library_left_although_they_hold_no_more_are_dropped() -> None:
+    def clean(given: onnx.ModelProto) -> onnx.ModelProto:
+        given.graph.value_info.append(value("h", ("batch", 3, 5)))
+        return given
+
+    after, _ = cleaner(clean, "library").run(GRAPH)
+    assert not after.graph.value_info
+    onnx.checker.check_model(after, full_check=True)
