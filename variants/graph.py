@@ -56,14 +56,14 @@ def with_opset(graph: gs.Graph, opset: int) -> gs.Graph:
     """The graph at no less than `opset`, converted by onnx's version converter where it is older."""
     if graph.opset >= opset:
         return graph
+    named = all(node.name for node in graph.nodes)
     try:
         made = heavy.converted(graph, lambda model: version_converter.convert_version(model, opset))
     except Exception as error:  # ConvertError and its relatives share no public base
         reason = str(error).strip().splitlines()[-1]
         raise UserError(f"the graph cannot be raised from opset {graph.opset} to {opset} ({reason}): export it at opset {opset}") from error
-    for node in raised.nodes if named else []:
+    for node in made.nodes if named else []:
         node.name = node.name or f"{node.outputs[0].name}/{node.op}"  # the converter's own Constants have none
-    return raised
     made.functions = carried(graph.functions, opset)
     return made
 
