@@ -32,7 +32,7 @@ def network(blocks: int = 3, planted: int | None = None, named: bool = True) -> 
     thousandth: the same function in float32, but one scale for the tensor leaves nothing of the other channels.
     """
     random = np.random.default_rng(5)
-    weights: dict[str, np.ndarray] = {}  # type: ignore[type-arg]
+    weights: dict[str, np.ndarray] = {}
     nodes, last = [], "x"
     for block in range(blocks):
         at = f"/blocks.{block}"

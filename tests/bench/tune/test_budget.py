@@ -15,7 +15,7 @@ def test_a_budget_is_seconds_minutes_or_hours(text: str, seconds: float) -> None
 
 @pytest.mark.parametrize("text", ["", "0", "-5m", "ten", "5d", "1e3"])
 def test_what_is_no_time_is_one_sentence(text: str) -> None:
-    with pytest.raises(UserError, match="--budget: .* is no time; write 90s, 10m or 1h"):
+    with pytest.raises(UserError, match=r"--budget: .* is no time; write 90s, 10m or 1h"):
         parse(text)
 
 

@@ -11,9 +11,8 @@ from common.errors import UserError
 from reports.accuracy import Accuracy, OutputError, Spread
 
 
-def accuracy(
-    snr: float = 40.0, cosine: float = 0.9999, worst: float = 0.01, score: float | None = 0.95, agreement: float = 0.97
-) -> Accuracy:
+def accuracy(score: float | None = 0.95) -> Accuracy:
+    snr, cosine, worst, agreement = 40.0, 0.9999, 0.01, 0.97
     spread = Spread(worst / 4, worst / 4, worst / 2, worst)
     output = OutputError("y", 10, 0, spread, spread, cosine, snr)
     reference = None if score is None else 0.96
