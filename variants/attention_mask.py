@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from math import inf
 from typing import Any
 
@@ -37,6 +38,16 @@ class Masks:
         lengths = [str(size) for size in match.shape[-2:]]
         key = ("mask", hidden, len(match.shape), *lengths, str(match.query.source.dtype), *(term.key for term in match.terms))
         return self.parts.once(key, lambda: self._spread(*self._mask(match, hidden), match))
+
+    def over_keys(self, match: Attention, terms: tuple[Term, ...]) -> gs.Tensor:
+        """[batch, keys], added to the scores of every query and head; `terms` are the match's, with one query and one head."""
+        bias, shape = self._mask(replace(match, terms=terms), -inf)
+        flat = self._axes("Squeeze", bias, [1, 2])
+        if (shape[0], shape[-1]) == (match.shape[0], match.shape[-1]):
+            return flat
+        lengths = [self._dimension(match.query, 0), self._dimension(match.key, -2)]
+        target = self.wiring.node("Concat", lengths, f"{flat.name}/lengths", np.int64, axis=0)
+        return self.wiring.node("Expand", [flat, target], f"{flat.name}/spread", flat.dtype)
 
     def hidden_rows(self, match: Attention, mask: gs.Tensor, hidden: float, flat: bool) -> gs.Tensor:
         """[batch, 1, queries, 1], or 1 for batch or queries, without heads if `flat`: true where all keys are hidden.
@@ -112,15 +123,15 @@ class Masks:
         if queries is not None and keys is not None:
             target: gs.Tensor = self.wiring.constant(np.array([queries, keys], np.int64), f"{mask.name}/lengths")
         else:
-            lengths = [self._length(match.query), self._length(match.key)]
+            lengths = [self._dimension(match.query, -2), self._dimension(match.key, -2)]
             target = self.wiring.node("Concat", lengths, f"{mask.name}/lengths", np.int64, axis=0)
         return self.wiring.node("Expand", [mask, target], f"{mask.name}/spread", mask.dtype)
 
-    def _length(self, one: Heads) -> gs.Tensor:
-        """The number of queries or keys, as a vector of one."""
+    def _dimension(self, one: Heads, axis: int) -> gs.Tensor:
+        """A dimension of [batch, heads, length, size], as a vector of one."""
         shape = self.wiring.node("Shape", [one.source], f"{one.source.name}/shape", np.int64)
-        axis = self.wiring.constant(np.array([one.order[-2]], np.int64), f"{one.source.name}/axis")
-        return self.wiring.node("Gather", [shape, axis], f"{one.source.name}/length", np.int64, axis=0)
+        place = self.wiring.constant(np.array([one.order[axis]], np.int64), f"{one.source.name}/axis")
+        return self.wiring.node("Gather", [shape, place], f"{one.source.name}/length", np.int64, axis=0)
 
     def _most(self, tensor: gs.Tensor, dtype: Any) -> gs.Tensor:
         """The largest over the last axis, which stays."""

@@ -34,27 +34,33 @@ class Form:
     dtype: int = TensorProto.FLOAT
     wide: bool = False
     prefix: str = ""
+    size: int = SIZE
     mask_shape: Sequence[int | str] = ("batch", 1, 1, LENGTH)
+
+    @property
+    def width(self) -> int:
+        """Of x."""
+        return HEADS * self.size
 
     def model(self, *more: onnx.NodeProto, outputs: Sequence[onnx.ValueInfoProto] = (), **constants: Any) -> onnx.ModelProto:
         """The model; `more` nodes read of it."""
-        inputs = [value("x", ("batch", LENGTH, WIDTH), self.dtype)]
-        inputs += [value("memory", ("batch", "keys", WIDTH), self.dtype)] if self.cross else []
+        inputs = [value("x", ("batch", LENGTH, self.width), self.dtype)]
+        inputs += [value("memory", ("batch", "keys", self.width), self.dtype)] if self.cross else []
         kind = TensorProto.BOOL if self.mask not in ("", "added", "added by head") else self.dtype
         inputs += [value("mask", self.mask_shape, kind)] if self.mask else []
-        out = ("batch", LENGTH, WIDTH) if self.merged or self.packed else ("batch", HEADS, LENGTH, SIZE)
-        out = (f"batch_{HEADS}", LENGTH, SIZE) if self.heads_in_batch else out
+        out = ("batch", LENGTH, self.width) if self.merged or self.packed else ("batch", HEADS, LENGTH, self.size)
+        out = (f"batch_{HEADS}", LENGTH, self.size) if self.heads_in_batch else out
         return model([*self.nodes(), *more], self.constants() | constants, inputs, outputs or [value("y", out, self.dtype)], self.opset)
 
     def constants(self) -> dict[str, Any]:
         """What the nodes read, and nothing else."""
         kind = np.float16 if self.dtype == TensorProto.FLOAT16 else np.float32
         draw = np.random.default_rng(7)
-        held: dict[str, Any] = {f"w_{name}": draw.normal(size=(WIDTH, WIDTH)).astype(kind) for name in "qkv"}
+        held: dict[str, Any] = {f"w_{name}": draw.normal(size=(self.width, self.width)).astype(kind) for name in "qkv"}
         held |= {"w_qkv": np.concatenate([held[f"w_{name}"] for name in "qkv"], axis=1)}
-        held |= {"split": np.array([0, -1, HEADS, SIZE], np.int64), "merge": np.array([0, -1, WIDTH], np.int64)}
-        held |= {"rows": np.array([LENGTH, -1, SIZE], np.int64), "five": np.array([0, -1, 3, HEADS, SIZE], np.int64)}
-        held |= {"half": np.array(SIZE**-0.5, kind), "two": np.array(SIZE**0.5, kind), "root": np.array(SIZE**-0.25, kind)}
+        held |= {"split": np.array([0, -1, HEADS, self.size], np.int64), "merge": np.array([0, -1, self.width], np.int64)}
+        held |= {"rows": np.array([LENGTH, -1, self.size], np.int64), "five": np.array([0, -1, 3, HEADS, self.size], np.int64)}
+        held |= {"half": np.array(self.size**-0.5, kind), "two": np.array(self.size**0.5, kind), "root": np.array(self.size**-0.25, kind)}
         held |= {"nought": np.array(0, kind), "never": np.array(-np.inf, kind), "little": np.array(-1e4, kind), "one": np.array(1, kind)}
         held |= {"least": np.array(np.finfo(kind).min, kind), "last": np.array([-1], np.int64), "end": np.array([2**31 - 1], np.int64)}
         held |= {"axis_0": np.array([0], np.int64)} | {f"place_{place}": np.array(place, np.int64) for place in range(3)}
