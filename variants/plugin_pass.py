@@ -72,11 +72,13 @@ def bare(model: onnx.ModelProto) -> onnx.ModelProto:
 
 def _defined(model: onnx.ModelProto, functions: Sequence[str]) -> onnx.ModelProto:
     opset = next(entry for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
-    model = bare(model)
     used = {node.op_type for node in placed(model)}
-    for function in map(parser.parse_function, functions):
-        if function.name in used:
-            # ONNX Runtime refuses a function of another opset than the graph's where an operator of it changed in between.
-            function.opset_import[0].version = opset.version
-            model.functions.append(function)
+    own = [function for function in map(parser.parse_function, functions) if function.name in used]
+    names = {function.name for function in own}
+    others = [function for function in model.functions if (function.domain, function.name) not in {(NAMESPACE, name) for name in names}]
+    for function in own:
+        # ONNX Runtime refuses a function of another opset than the graph's where an operator of it changed in between.
+        function.opset_import[0].version = opset.version
+    del model.functions[:]
+    model.functions.extend([*others, *own])
     return model

@@ -19,7 +19,7 @@ class SkipNorm:
     """norm.output = LayerNorm(x + skip + bias), `total` being that sum; `bias` is [columns] and constant, or None.
 
     `x` has the shape of the sum, `skip` the same or, where `broadcast`, one without the batch. `kept` says whether something
-    besides the norm reads the sum; `adds` are the nodes that make it, the last one last.
+    besides the norm reads the sum; `adds` are the nodes that make it, the last one last; `rank` is the number of its axes.
     """
 
     norm: Norm
@@ -29,6 +29,7 @@ class SkipNorm:
     adds: tuple[gs.Node, ...]
     kept: bool
     broadcast: bool
+    rank: int
 
     @property
     def total(self) -> gs.Tensor:
@@ -65,7 +66,7 @@ def _match(graph: gs.Graph, norm: Norm, add: gs.Node, facts: Facts, here: set[in
         return None
     parts = _ordered(facts, add)
     if parts is None:
-        decline(where, "the two terms of the sum are not known to have the same shape of two or three axes")
+        decline(where, "the two terms of the sum are not known to have the same shape")
         return None
     outputs = {id(tensor) for tensor in graph.outputs}
     x, x_bias, x_add = _biased(facts, parts[0], here, outputs)
@@ -79,6 +80,7 @@ def _match(graph: gs.Graph, norm: Norm, add: gs.Node, facts: Facts, here: set[in
         adds=tuple(node for node in (x_add, skip_add, add) if node is not None),
         kept=id(norm.source) in outputs or any(id(reader) not in inside for reader in readers(norm.source)),
         broadcast=facts.shape(parts[0]) != facts.shape(parts[1]),
+        rank=facts.rank(parts[0]) or 0,
     )
 
 
@@ -92,7 +94,7 @@ def _ordered(facts: Facts, add: gs.Node) -> tuple[gs.Tensor, gs.Tensor] | None:
 
 
 def _covers(whole: Shape | None, part: Shape | None) -> bool:
-    if whole is None or part is None or len(whole) not in (2, 3):
+    if whole is None or part is None or len(whole) < 2:
         return False
     return whole == part or (len(whole) == 3 and whole[1:] == part[-2:] and (len(part) == 2 or (len(part) == 3 and part[0].number == 1)))
 

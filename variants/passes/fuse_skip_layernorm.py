@@ -8,20 +8,33 @@ ONNX Runtime takes x of two or three axes, the last one normalised, and a skip o
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import onnx_graphsurgeon as gs
 
+from variants.explain import decline
 from variants.graph_pass import Stage, surgeon
 from variants.skip_layernorm import SkipNorm, find
 
 DOMAIN = "com.microsoft"
+RANKS = (2, 3)
+"""What its kernels check (onnxruntime, contrib_ops/cpu/skip_layer_norm_helper.h)."""
 
 
 def rewrite(graph: gs.Graph) -> tuple[gs.Graph, int]:
     """Replace every match; the opset stays, for the operator is none of ONNX's."""
-    matches = list(find(graph))
+    matches = list(_matches(graph))
     for match in matches:
         graph.nodes.append(_fused(match))
     return graph, len(matches)
+
+
+def _matches(graph: gs.Graph) -> Iterator[SkipNorm]:
+    for match in find(graph):
+        if match.rank in RANKS:
+            yield match
+        else:
+            decline(match.norm.output.name, f"the sum has {match.rank} axes, and ONNX Runtime's operator takes 2 or 3")
 
 
 def _fused(match: SkipNorm) -> gs.Node:

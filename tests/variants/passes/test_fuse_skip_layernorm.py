@@ -172,18 +172,18 @@ def over(*shape: int | str) -> tuple[onnx.ValueInfoProto, ...]:
 
 
 DECLINED: dict[str, tuple[Callable[..., Any], tuple[Any, ...], Any, str]] = {
-    "four axes": (lambda x, s: norm(x + s), over("batch", 2, 4, 8), value("y", ("batch", 2, 4, 8)), "same shape of two or three"),
+    "four axes": (lambda x, s: norm(x + s), over("batch", 2, 4, 8), value("y", ("batch", 2, 4, 8)), "has 4 axes"),
     "a skip for every row alike": (
         lambda x, s: norm(x + s),
         (value("x"), value("skip", ("batch", 1, 8))),
         Y,
-        "same shape of two or three",
+        "the same shape",
     ),
     "two free dimensions that may differ": (
         lambda x, s: norm(x + s),
         (value("x"), value("skip", ("other", 4, 8))),
         value("y", ("either", 4, 8)),
-        "same shape of two or three",
+        "the same shape",
     ),
     "two axes normalised": (
         lambda x, s: norm(x + s, np.ones((4, 8), np.float32), None, axis=1),
