@@ -40,4 +40,4 @@ def test_a_graph_fixed_at_another_size_than_the_case_is_refused(tmp_path: Path) 
     graph, _ = fix_shapes.fitted(Setting({"time": 6})).run(reshaped())
     onnx.save(graph, tmp_path / "model.onnx")
     info = backend.build(tmp_path / "model.onnx", tmp_path / "plan", options())
-    assert "static dimensions" in info.rejection
+    assert "tensor has 6" in info.rejection
