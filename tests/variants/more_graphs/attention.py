@@ -184,5 +184,6 @@ def graphs() -> dict[str, onnx.ModelProto]:
         "attention, heads in the batch": replace(plain, heads_in_batch=True).model(),
         "attention, one projection for three": replace(plain, packed="split").model(),
         "attention, keys transposed twice and scaled": replace(plain, key="scaled between", scale="both").model(),
+        "attention, heads of 64": replace(plain, size=64, mask="added").model(),
         "attention, not merged": replace(plain, merged=False, scale="query").model(),
     }
