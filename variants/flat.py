@@ -92,6 +92,14 @@ class FlatView:
                 waiting.extend(other for other in self._neighbours(node) if id(other) in members and id(other) not in needed)
         return members
 
+    def price(self, members: Members) -> int:
+        """The nodes that come around `members`: Reshapes that are not there already, and what computes the sizes of those back."""
+        touched = {id(tensor): tensor for node in members.values() for tensor in (*data(node), *node.outputs)}
+        made = {id(out) for node in members.values() for out in node.outputs}
+        reshapes = [tensor for tensor in touched.values() if self._reshapes(tensor, members)]
+        computed = [tensor for tensor in reshapes if id(tensor) in made and not _by_numbers(self.facts.shape(tensor) or ())]
+        return len(reshapes) + len(computed) + SIZES * bool(computed)
+
     def _reshapes(self, tensor: gs.Tensor, members: Members) -> int:
         """How many Reshapes a tensor at the border needs: none where one is there already, and takes their part."""
         maker = self.wiring.producer(tensor)
@@ -131,17 +139,15 @@ class FlatView:
             node.inputs.clear()
             node.outputs.clear()
         for out, readers in outside:
-            if not all(self._follows(reader) and reshaped(self.wiring, self.facts, self.twins[id(out)], reader) for reader in readers) or (
-                id(out) in self.wiring.kept
-            ):
+            left = [r for r in readers if not (self._follows(r) and reshaped(self.wiring, self.facts, self.twins[id(out)], r))]
+            if left or id(out) in self.wiring.kept:
                 self._back(out, shaped)
         self.wiring.sweep()
 
     def _back(self, out: gs.Tensor, shaped: gs.Tensor) -> None:
         """`out` as the Reshape of its matrix: by numbers and one -1, or by the sizes of a tensor that came in."""
         shape = self.facts.shape(out) or ()
-        free = [place for place, size in enumerate(shape) if size.number is None]
-        if len(free) <= 1:
+        if _by_numbers(shape):
             sizes = [-1 if size.number is None else size.number for size in shape]
             goal: gs.Tensor = self.wiring.constant(np.array(sizes, np.int64), f"{out.name}/shape")
         else:
@@ -179,6 +185,15 @@ class FlatView:
                 goal = self.wiring.constant(np.array([-1, last], np.int64), f"{tensor.name}/rows")
                 self.twins[id(tensor)] = self.wiring.node("Reshape", [source, goal], f"{tensor.name}/flat", tensor.dtype)
         return self.twins[id(tensor)]
+
+
+SIZES = 2
+"""A Shape and a Gather give the lead once for all; each Reshape back then has a Concat."""
+
+
+def _by_numbers(shape: Shape) -> bool:
+    """Whether a Reshape to `shape` can be told by numbers and one -1."""
+    return sum(size.number is None for size in shape) <= 1
 
 
 def _depends(tensor: gs.Tensor, members: Members) -> bool:

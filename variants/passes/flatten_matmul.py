@@ -1,33 +1,40 @@
 """Compute products by a constant on matrices: one pair of Reshapes around a chain of products and what is between them.
 
-x[..., k] @ W + b -> Reshape(Gemm(Reshape(x, [-1, k]), W, b), [..., n])
+x[..., k] @ W + b -> Reshape(Reshape(x, [-1, k]) @ W + b, [..., n])
 
-The Add of a bias becomes part of a Gemm, which takes matrices only. What is computed row by row between two products
-(activation, residual, LayerNorm, softmax over the last axis) is computed on matrices too, so a whole encoder needs a pair
-where its attention does not reshape anyway. The way back is by numbers and one -1, or by the sizes of what came in.
+What is computed row by row between two products (activation, residual, LayerNorm, softmax over the last axis) is computed
+on matrices too, so a whole encoder needs a pair where its attention does not reshape anyway. The way back is by numbers and
+one -1, or by the sizes of what came in. A region is left where that takes more new nodes than it has biases.
+
+On matrices ONNX Runtime adds the bias inside the product (its fusion to Gemm takes no tensor of three dimensions);
+`flatten_matmul:gemm` writes that Gemm itself, `flatten_matmul` leaves a MatMul and an Add, which quantisers know better, and
+`flatten_matmul:every` does so to every product, a lone one between its own pair included.
 """
 
 from __future__ import annotations
 
 import onnx_graphsurgeon as gs
 
+from variants.explain import decline
 from variants.flat import FlatView
 from variants.graph import split_constant
-from variants.graph_pass import Stage, surgeon
+from variants.graph_pass import Stage, option_surgeon
 from variants.infer import Facts, infer
 from variants.passes.matmul_to_conv import product
 from variants.rewire import Wiring, nodes_of
 
+MATMUL, GEMM, EVERY = "matmul", "gemm", "every"
 
-def rewrite(graph: gs.Graph) -> tuple[gs.Graph, int]:
+
+def rewrite(graph: gs.Graph, option: str) -> tuple[gs.Graph, int]:
     """The rewrites are the products that became matrix products."""
     if not any(product(node) for node in nodes_of(graph, "MatMul")):
         return graph, 0
     wiring, facts = Wiring(graph), infer(graph)
-    return graph, sum(_flattened(wiring, facts, node) for node in nodes_of(graph, "MatMul"))
+    return graph, sum(_flattened(wiring, facts, node, option) for node in nodes_of(graph, "MatMul"))
 
 
-def _flattened(wiring: Wiring, facts: Facts, node: gs.Node) -> int:
+def _flattened(wiring: Wiring, facts: Facts, node: gs.Node, option: str) -> int:
     shape = facts.shape(node.outputs[0]) if node.outputs and product(node) else None
     if shape is None or len(shape) < 3:
         return 0
@@ -38,9 +45,13 @@ def _flattened(wiring: Wiring, facts: Facts, node: gs.Node) -> int:
     products = [one for one in members.values() if product(one)]
     biases = [add for one in products if (add := _bias(wiring, one)) is not None and id(add) in members]
     members = view.pruned(members, {id(one) for one in (*products, *biases)})
+    if option != EVERY and (more := view.price(members)) > len(biases):
+        for one in products:
+            decline(one.outputs[0].name, f"{len(products)} products on matrices would take {more} more nodes around them")
+        return 0
     outputs = [one.outputs[0] for one in products]
     view.rewrite(members)
-    for out in outputs:
+    for out in outputs if option == GEMM else ():
         _as_gemm(wiring, view.twins[id(out)])
     return len(outputs)
 
@@ -63,4 +74,4 @@ def _as_gemm(wiring: Wiring, out: gs.Tensor) -> None:
     add.outputs.clear()
 
 
-flatten_matmul = surgeon(rewrite, stage=Stage.ALIGN, routine=False)
+flatten_matmul = option_surgeon(rewrite, (MATMUL, GEMM, EVERY), stage=Stage.ALIGN)
