@@ -9,6 +9,7 @@ from itertools import product
 from bench.backend import Backend
 from bench.matrix import BASELINE_PRECISION, Preset, split_pipeline
 from bench.passes import ALL, WITHOUT, find, names, pipelines, refusal, routine
+from bench.precisions import HIGH
 from bench.precisions import find as find_precision
 from bench.precisions import names as precision_names
 from reports.case import ONNX, Case
@@ -42,8 +43,13 @@ class Space:
 
     @property
     def low(self) -> tuple[str, ...]:
-        """The precisions below the baseline's."""
-        return tuple(name for name in self.precisions if name != BASELINE_PRECISION)
+        """The precisions that change the graph, of which units can be kept out."""
+        return tuple(name for name in self.precisions if find_precision(name).value.dtype not in HIGH)
+
+    @property
+    def flagged(self) -> tuple[str, ...]:
+        """The precisions that only ask the builder for something, such as tf32."""
+        return tuple(name for name in self.precisions if name not in self.low and name != BASELINE_PRECISION)
 
     @property
     def hand_cases(self) -> tuple[Case, ...]:

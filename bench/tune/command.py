@@ -27,6 +27,7 @@ from bench.tune.candidates import Space, all_precisions, by_hand, pipelines_of
 from bench.tune.lab import Lab
 from bench.tune.notebook import Notebook
 from bench.tune.output import lines
+from bench.tune.picture import tune_page
 from bench.tune.progress import Progress
 from bench.tune.quest import Quest
 from bench.tune.result import Request, Result, result
@@ -34,8 +35,9 @@ from bench.tune.search import search
 from common.discover import discover
 from common.errors import UserError, unknown
 from reports.case import Case
+from reports.html import write_page
 
-NOTES, RESULT = "notes.jsonl", "tune.json"
+NOTES, RESULT, PAGE = "notes.jsonl", "tune.json", "tune.html"
 EXAMPLES = """examples:
   trtbench tune vit_digits --backend onnxruntime --batch 8 --max-loss "top1 0.5%"
   trtbench tune bert:base --batch 1 --max-loss "snr 30dB" --budget 30m
@@ -87,7 +89,7 @@ def _run(session: Session, space: Space, goal: goals.Goal, request: Request) -> 
         return 130
     progress.end()
     came = result(found, request, goal, session.pipeline.environment, budget.spent)
-    written = _write(session, came)
+    written = _write(session, came, goal)
     if came.choice is None:
         print(f"trtbench: {goal.text}: cannot be reached, {came.nearest}", file=sys.stderr)
         return 1
@@ -95,11 +97,12 @@ def _run(session: Session, space: Space, goal: goals.Goal, request: Request) -> 
     return 0
 
 
-def _write(session: Session, came: Result) -> list[str]:
-    path = session.folder / RESULT
-    path.write_bytes(msgspec.json.format(msgspec.json.encode(came), indent=1) + b"\n")
+def _write(session: Session, came: Result, goal: goals.Goal) -> list[str]:
+    path, pictures = session.folder / RESULT, session.folder / PAGE
+    write_page(msgspec.json.format(msgspec.json.encode(came), indent=1).decode() + "\n", path)
+    write_page(tune_page(came, goal), pictures)
     report = session.close()
-    return [f"result    {path}"] + ([f"report    {report}"] if report else [])
+    return [f"result    {path}", f"pictures  {pictures}"] + ([f"records   {report}"] if report else [])
 
 
 def _choice(options: argparse.Namespace) -> Preset:

@@ -12,6 +12,7 @@ from bench.backend import Backend, BuildOptions
 from bench.measure.protocol import Call, Protocol, measure
 from bench.measure.quiet import quiet
 from bench.phases import Phases
+from bench.precisions import refusal
 from bench.session import RECORDS, Session
 from bench.tune.notebook import Notebook
 from bench.tune.probe import Half, Probe, probe
@@ -48,6 +49,8 @@ class Lab:
 
     def probe(self, case: Case, half: Half = "choosing") -> Probe:
         """Its accuracy on one half of the test split, untimed."""
+        if why := self._refused(case):
+            return Probe(None, why)
         return self.notebook.remember("probe", f"{case.id} {half}", lambda: probe(case, half, self._artefacts, self._options(case)), Probe)
 
     def profile(self, case: Case) -> Profile:
@@ -68,6 +71,8 @@ class Lab:
         """What is executed, by digest: two cases of one program need timing once. Raises UserError where there is none."""
 
         def find_out() -> str:
+            if why := self._refused(case):
+                raise UserError(why)
             graph = self._artefacts.transformed(case, Phases())
             plan = self._artefacts.plan(case, graph.graph, self._options(case), Phases())
             if plan.info.rejection:
@@ -88,6 +93,10 @@ class Lab:
     @property
     def _artefacts(self) -> Artefacts:
         return self.session.pipeline.artefacts
+
+    def _refused(self, case: Case) -> str:
+        backend = discover("bench.backends", Backend)[case.backend].value
+        return refusal(case.precision, backend, self.session.pipeline.preset.compute_capability)
 
     def _options(self, case: Case) -> BuildOptions:
         return self.session.pipeline._options(case)

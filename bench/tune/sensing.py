@@ -45,39 +45,43 @@ class Sensed:
 def sense(quest: Quest) -> tuple[Sensed, ...]:
     """Every family that runs here, with the ranking of its units; precisions that do not run are left out with the reason.
 
-    Families that gain most come first: where the budget is short, those that gain nothing go without.
+    Families that gain most come first; of one that is no faster here as a whole, blocks are all that is ranked.
     """
     space = quest.space
     model = quest.world.graph(space.case(space.start, BASELINE_PRECISION))
     quest.names = tuple(node.name for node in model.graph.node)
     small, large = units(model), blocks(model)
-    begun = quest.budget.spent
-    running = _running(quest)
-    pace = (quest.budget.spent - begun) / max(1, len(space.low))
+    running, pace = _running(quest)
     found: list[Sensed] = []
     for number, family in enumerate(running):
         until = SHARE * (number + 1) / len(running)
         affordable = quest.budget.spent + 2 * pace * len(small) < until * quest.budget.seconds
-        first = small if len(small) <= MOST_UNITS and affordable else large
+        first = small if family.worth and affordable and len(small) <= MOST_UNITS else large
         found.append(_family(quest, family, (first, small), until))
         quest.found.sensitivities += found[-1].ranking
     return tuple(found)
 
 
-def _running(quest: Quest) -> list[Sensed]:
-    """Families of precisions that can be built and run, members by noise, the family that saves most first."""
+def _running(quest: Quest) -> tuple[list[Sensed], float]:
+    """Families of precisions that can be built and run, members by noise, the family that saves most first; and the seconds of a probe.
+
+    Those of the quickest: the others were calibrated too, which later ones are not.
+    """
     heard: dict[str, float] = {}
+    pace: list[float] = []
     for done, precision in enumerate(quest.space.low):
         quest.show("precisions", done, len(quest.space.low))
+        begun = quest.budget.spent
         probe = quest.probe(precision)
         if probe.accuracy is None:
             quest.found.left_out[precision] = probe.reason
         else:
+            pace.append(quest.budget.spent - begun)
             heard[precision] = noise(probe.accuracy)
             quest.note(precision, probe.accuracy)
     sorted_ = [tuple(sorted(members, key=heard.__getitem__)) for members in families(tuple(heard))]
     found = [Sensed(members, gain=_gain(quest, members[0])) for members in sorted_]
-    return sorted(found, key=lambda family: -(family.gain or 0.0))
+    return sorted(found, key=lambda family: -(family.gain or 0.0)), min(pace, default=0.0)
 
 
 def _gain(quest: Quest, precision: str) -> float | None:
@@ -98,7 +102,7 @@ def _family(quest: Quest, family: Sensed, sizes: tuple[Sequence[Unit], Sequence[
     full = noise(whole) if whole else 0.0
     ranking = ranked(_each(quest, precision, first, until), full)
     coarse = {block.label for block in first} - {unit.label for unit in small}
-    worst = [label for label in worth_refining(ranking) if label in coarse]
+    worst = [label for label in worth_refining(ranking) if label in coarse and family.worth]
     finer = {block.label: inside(block, small) for block in first if block.label in worst}
     finer = {label: parts for label, parts in finer.items() if len(parts) > 1}
     mixed = tuple(part for block in first for part in finer.get(block.label, (block,)))

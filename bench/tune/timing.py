@@ -63,7 +63,7 @@ def clock(quest: Quest, texts: Sequence[str]) -> None:
     space, timer = quest.space, Timer(quest)
     hand = space.hand_cases
     first = [space.case("none", BASELINE_PRECISION), space.case(space.start, BASELINE_PRECISION)]
-    timer.round("what to keep high, timed", first + [space.case(space.start, text) for text in texts], hand)
+    timer.round("what to keep high, timed", first + [space.case(space.start, text) for text in (*texts, *space.flagged)], hand)
     timer.round("combinations chosen by hand", hand, hand)
     best = fastest(quest.found.points)
     if best is None:
