@@ -31,6 +31,12 @@ def tune_page(result: Result, goal: Goal) -> str:
             (_cloud(result, goal), _rows(result.front)),
         ),
         Part("sensitivity", "Sensitivity", "Each unit alone low, and alone high", _sensitivity(result)),
+        Part(
+            "again",
+            "To measure a point again",
+            "The line for a shell",
+            (Facts("", tuple((f"{row.passes} {row.precision}", row.command) for row in result.front)),),
+        ),
         Part("rest", "What was not timed", "Left out with the reason, and what the budget did not allow", _rest(result)),
     ]
     return page(f"{request.variant} · trtbench tune", ("What to lower, and what to keep", line), parts)
@@ -54,25 +60,24 @@ def _choice(result: Result) -> tuple[Block, ...]:
 
 
 def _cloud(result: Result, goal: Goal) -> Chart:
+    """Time as a share of the raw export's that took turns: a machine that other work slows down slows both."""
     timed = [point for point in result.points if not point.same_as]
     groups = (("within", [p for p in timed if p.within], 1), ("not within", [p for p in timed if not p.within], 3))
     traces = [_points(name, found, goal, colour) for name, found, colour in groups if found]
-    line = Trace(
-        "line", "front", tuple(row.latency_us.value for row in result.front), tuple(_height(row.loss, goal) for row in result.front)
-    )
+    x, y = (tuple(1 / row.speedup.value for row in result.front), tuple(_height(row.loss, goal) for row in result.front))
     title = "signal-to-noise, dB" if goal.kind == SNR else "lost (lower is better)"
-    return Chart("", (line, *traces), Axis("latency, µs"), (Axis(title),))
+    return Chart("", (Trace("line", "front", x, y), *traces), Axis("time, of the raw fp32 export's"), (Axis(title),))
 
 
 def _points(name: str, found: Sequence[Point], goal: Goal, colour: int) -> Trace:
     return Trace(
         "points",
         name,
-        x=tuple(point.latency_us.value for point in found),
+        x=tuple(1 / point.speedup.value for point in found),
         y=tuple(_height(point.loss, goal) for point in found),
         hover=tuple((point.case.pipeline, point.case.precision, times(point.speedup.value), point.accuracy) for point in found),
-        x_low=tuple(point.latency_us.low for point in found),
-        x_high=tuple(point.latency_us.high for point in found),
+        x_low=tuple(1 / point.speedup.high for point in found),
+        x_high=tuple(1 / point.speedup.low for point in found),
         colours=(colour,),
     )
 
@@ -85,7 +90,7 @@ def _rows(front: Sequence[Row]) -> Table:
     columns = (
         *(Column("passes", kind="name"), Column("precision", kind="name"), Column("latency", "µs", "number")),
         *(Column("speedup", "", "number"), Column("95 % interval"), Column("accuracy"), Column("held-out half")),
-        *(Column("within"), Column("command", kind="message")),
+        *(Column("within"),),
     )
     return Table(columns, tuple(_row(row) for row in front))
 
@@ -94,7 +99,7 @@ def _row(row: Row) -> tuple[Cell, ...]:
     return (
         *(Cell(row.passes), Cell(row.precision), Cell(microseconds(row.latency_us.value), row.latency_us.value)),
         *(Cell(times(row.speedup.value), row.speedup.value), Cell(range_times(row.speedup)), Cell(row.said, row.loss)),
-        *(Cell(row.held_out or "–"), Cell("yes" if row.within else "no", tone="good" if row.within else "muted"), Cell(row.command)),
+        *(Cell(row.held_out or "–"), Cell("yes" if row.within else "no", tone="good" if row.within else "muted")),
     )
 
 

@@ -1,0 +1,46 @@
+"""vit_digits with an outlier channel: `python -m tests.bench.tune.planted_vit FOLDER` writes planted.onnx and inputs.npz.
+
+One channel behind a block's second LayerNorm becomes a thousand times as large, and the row of the product that reads it a
+thousandth: in float32 the same function, in int8 with one scale a tensor nothing is left of the other channels.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx import numpy_helper
+
+from variants.export import export
+from variants.models.vit_digits import vit_digits
+
+BLOCK, CHANNEL, FACTOR = 3, 17, 1000.0
+
+
+def plant(model: onnx.ModelProto, block: int = BLOCK, channel: int = CHANNEL, factor: float = FACTOR) -> onnx.ModelProto:
+    """Scale a channel of `blocks.<block>.norm2` up, and its row of fc1's weight down; the model is changed in place."""
+    weight = next(node.input[1] for node in model.graph.node if node.name == f"/blocks.{block}/mlp/fc1/MatMul")
+    scaled = {weight: 1 / factor, f"blocks.{block}.norm2.weight": factor, f"blocks.{block}.norm2.bias": factor}
+    found = [tensor for tensor in model.graph.initializer if tensor.name in scaled]
+    assert len(found) == len(scaled), "the export names its weights otherwise"
+    for tensor in found:
+        values = numpy_helper.to_array(tensor).copy()
+        values[channel] *= scaled[tensor.name]
+        tensor.CopyFrom(numpy_helper.from_array(values, tensor.name))
+    return model
+
+
+def main(folder: Path) -> None:
+    """Write both files: 128 images to calibrate on, then the 360 of the test split."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "planted.onnx"
+    export(vit_digits, path, 1)
+    onnx.save(plant(onnx.load(path)), path)
+    images = [vit_digits.inputs(split)["images"] for split in ("calibration", "test")]
+    np.savez(folder / "inputs.npz", images=np.concatenate(images))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
