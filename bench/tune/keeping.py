@@ -25,7 +25,8 @@ def keep(quest: Quest, sensed: Iterable[Sensed]) -> tuple[str, ...]:
     every = tuple(sensed)
     for family in every:
         if not family.worth:
-            quest.found.left_out[family.precision] = "its layers save no time here, so no set to keep high is looked for"
+            quest.found.left_out[f"sets to keep high in {family.precision}"] = "its layers save no time here"
+            found |= {member: None for member in family.members if _suffices(quest, member)}
             continue
         nodes = {unit.label: unit.nodes for unit in family.units}
         for kept in _sets(quest, family):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from bench.matrix import BASELINE_PRECISION
@@ -15,15 +15,17 @@ MOST_UNITS = 40
 """Above that many modules with weights, blocks come first, and the worst of them are refined."""
 SHARE = 0.35
 """Of the budget; what is not tried by then stays untried."""
+SLACK = 0.03
+"""Shares of fp32's layer time within which two calibrations are equally fast."""
 GAIN = 0.03
 """Of fp32's layer time that a family must be able to save, or nothing of it is looked for beyond its ranking."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sensed:
-    """One family: its members that run, the most accurate first, which stands for it; its units, and their ranking.
+    """One family: its members that run, the one first that stands for it; its units, and their ranking.
 
-    `gain` is the share of fp32's layer time that the members save where they save any, None where no profile tells.
+    `gain` is the share of fp32's layer time that the fastest of them saves, None where no profile tells.
     """
 
     members: tuple[str, ...]
@@ -53,11 +55,10 @@ def sense(quest: Quest) -> tuple[Sensed, ...]:
     small, large = units(model), blocks(model)
     running, pace = _running(quest)
     found: list[Sensed] = []
-    for number, family in enumerate(running):
-        until = SHARE * (number + 1) / len(running)
-        affordable = quest.budget.spent + 2 * pace * len(small) < until * quest.budget.seconds
+    for family in running:
+        affordable = quest.budget.spent + 2 * pace * len(small) < SHARE * quest.budget.seconds
         first = small if family.worth and affordable and len(small) <= MOST_UNITS else large
-        found.append(_family(quest, family, (first, small), until))
+        found.append(_family(quest, family, (first, small)))
         quest.found.sensitivities += found[-1].ranking
     return tuple(found)
 
@@ -79,9 +80,17 @@ def _running(quest: Quest) -> tuple[list[Sensed], float]:
             pace.append(quest.budget.spent - begun)
             heard[precision] = noise(probe.accuracy)
             quest.note(precision, probe.accuracy)
-    sorted_ = [tuple(sorted(members, key=heard.__getitem__)) for members in families(tuple(heard))]
-    found = [Sensed(members, gain=_gain(quest, members[0])) for members in sorted_]
+    found = [_judged(quest, members, heard) for members in families(tuple(heard))]
     return sorted(found, key=lambda family: -(family.gain or 0.0)), min(pace, default=0.0)
+
+
+def _judged(quest: Quest, members: tuple[str, ...], heard: Mapping[str, float]) -> Sensed:
+    """The most accurate of the members that are as fast as the fastest, to SLACK, stands for the family; then by noise."""
+    gains = {name: _gain(quest, name) for name in members}
+    known = [gain for gain in gains.values() if gain is not None]
+    gain = max(known, default=None)
+    order = sorted(members, key=lambda name: ((gains[name] or 0.0) < (gain or 0.0) - SLACK, heard[name]))
+    return Sensed(tuple(order), gain=gain)
 
 
 def _gain(quest: Quest, precision: str) -> float | None:
@@ -95,19 +104,19 @@ def _profiles(quest: Quest, precision: str) -> tuple[list[tuple[str, float]], li
     return quest.world.profile(case(start, BASELINE_PRECISION)), quest.world.profile(case(start, precision))
 
 
-def _family(quest: Quest, family: Sensed, sizes: tuple[Sequence[Unit], Sequence[Unit]], until: float) -> Sensed:
+def _family(quest: Quest, family: Sensed, sizes: tuple[Sequence[Unit], Sequence[Unit]]) -> Sensed:
     first, small = sizes
     precision = family.precision
     whole = quest.probe(precision).accuracy
     full = noise(whole) if whole else 0.0
-    ranking = ranked(_each(quest, precision, first, until), full)
+    ranking = ranked(_each(quest, precision, first), full)
     coarse = {block.label for block in first} - {unit.label for unit in small}
     worst = [label for label in worth_refining(ranking) if label in coarse and family.worth]
     finer = {block.label: inside(block, small) for block in first if block.label in worst}
     finer = {label: parts for label, parts in finer.items() if len(parts) > 1}
     mixed = tuple(part for block in first for part in finer.get(block.label, (block,)))
     if finer:
-        ranking = ranked(_each(quest, precision, mixed, until), full)
+        ranking = ranked(_each(quest, precision, mixed), full)
     possible = _possible(quest, precision, ranking, family.gain)
     return replace(family, units=mixed, ranking=ranking, gain=possible)
 
@@ -119,12 +128,12 @@ def _possible(quest: Quest, precision: str, ranking: Iterable[Sensitivity], gain
     return gain if gain is None or not before else max(gain, sum(saving) / before)
 
 
-def _each(quest: Quest, precision: str, parts: Sequence[Unit], until: float) -> list[Sensitivity]:
+def _each(quest: Quest, precision: str, parts: Sequence[Unit]) -> list[Sensitivity]:
     high, low = _profiles(quest, precision)
     gained = saved(parts, high, low) if high and low else {}
     found = []
     for done, unit in enumerate(parts):
-        if not quest.budget.allows(until):
+        if not quest.budget.allows(SHARE):
             quest.found.untried += [f"sensitivity of {left.label} in {precision}" for left in parts[done:]]
             break
         quest.show(f"sensitivity, {precision}", done, len(parts))
