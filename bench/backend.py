@@ -96,6 +96,10 @@ class Backend(ABC):
         """Why a plan is not built with these builder flags of TensorRT; None where it is."""
         return f"{', '.join(flags)} is a builder flag of TensorRT: this backend has no such arithmetic"
 
+    def why_no_type(self, dtype: int) -> str | None:
+        """Why a graph of this ONNX element type (onnx.TensorProto.*) is not run here; None where it is."""
+        return None
+
     def built_for(self, compute_capability: str) -> str:
         """The compute capability of the NVIDIA GPU that plans are for, the preset's unless a GPU says; "" where they are for none."""
         return ""

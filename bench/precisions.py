@@ -48,6 +48,9 @@ def refusal(text: str, backend: Backend, compute_capability: str) -> str:
         return why
     if value.flags and (why := backend.why_no_flags(value.flags)):
         return why
+    for dtype in (value.dtype, *value.types):
+        if why := backend.why_no_type(dtype):
+            return why
     has = backend.built_for(compute_capability)
     if value.needs and has and _number(has) < _number(value.needs):
         return f"{text} needs compute capability {value.needs} or later, not {has}: raise compute_capability in the preset"
@@ -127,6 +130,7 @@ def _joined(parts: Sequence[_Part]) -> Declared[Precision]:
         why="; then ".join(value.why for value in values),
         needs=max((value.needs for value in values), key=_number),
         flags=tuple(dict.fromkeys(flag for value in values for flag in value.flags)),
+        types=tuple(dict.fromkeys(value.dtype for value in values[1:])),
         domain=next((value.domain for value in values if value.domain), ""),
     )
     name, label = THEN.join(part.name for part in parts), " Then ".join(part.declared.label for part in parts)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 import onnx
 
-from variants.calibration import Ranges, Threshold, calibrate
+from variants.calibration import Ranges, Threshold, calibrate, minmax
 from variants.integer import DOMAIN, insert_integer
 from variants.keep import NONE, Keep
 from variants.placement import EVERYWHERE, MATRICES, Placement
@@ -56,7 +56,13 @@ class Int8:
     def _calibrate(self, model: onnx.ModelProto, inputs: Tensors) -> Ranges:
         if self.alpha is not None:
             return smoothed_ranges(model, inputs, self.threshold, self.alpha, self.placement)
-        return calibrate(model, activations(model, self.placement), inputs, self.threshold)
+        found = calibrate(model, activations(model, replace(self.placement, attention=False)), inputs, self.threshold)
+        return found + self._attention(model, inputs, {one.tensor for one in found}) if self.placement.attention else found
+
+    def _attention(self, model: onnx.ModelProto, inputs: Tensors, known: set[str]) -> Ranges:
+        """Nothing clipped: a clip takes from the softmax the few weights that matter (vit_digits: 37 dB, 24 by entropy)."""
+        more = [name for name in activations(model, self.placement) if name not in known]
+        return calibrate(model, more, inputs, minmax)
 
     def _apply(self, model: onnx.ModelProto, ranges: Ranges, keep: Keep = NONE) -> onnx.ModelProto:
         moved, limits = applied(model, ranges)

@@ -35,7 +35,7 @@ class Precision:
     `min_agreement` (0..1) and `max_drop` (in the task metric's unit) bound the error against the PyTorch FP32
     reference; `why` is the reason for those bounds.
 
-    `needs` is the smallest compute capability of an NVIDIA GPU whose hardware has the type ("8.9"; "" is any), `flags` are the
+    `types` are the element types of the parts of a composition beyond `dtype`. `needs` is the smallest compute capability of an NVIDIA GPU whose hardware has the type ("8.9"; "" is any), `flags` are the
     builder flags it asks for beside the graph ("TF32"), `domain` that of the operators it writes beyond ONNX's own.
     `at(option)` is the precision written `NAME:OPTION`; `options` says what there is, each with its meaning.
     """
@@ -48,6 +48,7 @@ class Precision:
     why: str
     calibrate: Callable[[onnx.ModelProto, Tensors], Ranges] | None = None
     distribution: str = ""
+    types: tuple[int, ...] = ()
     needs: str = ""
     flags: tuple[str, ...] = ()
     domain: str = ""

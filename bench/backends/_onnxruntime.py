@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from bench.backend import Backend, BuildInfo, BuildOptions
+from variants.precision import carries
 
 if TYPE_CHECKING:
     import onnxruntime as ort
@@ -45,7 +46,16 @@ def optimise(model: Path, plan: Path, options: BuildOptions, providers: Provider
     if any(file.name.startswith(model.name) and file != model for file in model.parent.iterdir()):
         # Too large for one file: ONNX Runtime would refer to the weights where the graph has them, not beside the plan.
         chosen.add_session_config_entry("session.optimized_model_external_initializers_file_name", f"{plan.name}.data")
+    if _quantised_to_floats(model):
+        # onnxruntime 1.31 takes fp8 Q/DQ for int8, makes an integer product of it, and refuses its own graph.
+        chosen.add_session_config_entry("session.disable_quant_qdq", "1")
     return opened(model, chosen, providers)
+
+
+def _quantised_to_floats(model: Path) -> bool:
+    import onnx
+
+    return carries(onnx.load(model, load_external_data=False), onnx.TensorProto.FLOAT8E4M3FN)
 
 
 def load(plan: Path, chosen: ort.SessionOptions, providers: Providers) -> ort.InferenceSession:

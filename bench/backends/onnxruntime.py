@@ -42,6 +42,12 @@ class OnnxRuntime(OnnxRuntimeBackend):
             ("cpu", cpu_model()),
         )
 
+    def why_no_type(self, dtype: int) -> str | None:
+        """It casts bf16, but computes nothing in it."""
+        from onnx import TensorProto
+
+        return "ONNX Runtime's CPU has no kernels in bf16" if dtype == TensorProto.BFLOAT16 else None
+
     def build(self, model: Path, plan: Path, options: BuildOptions) -> BuildInfo:
         """Optimise for every batch at once: the graph keeps its dynamic batch."""
         start = time.perf_counter()
