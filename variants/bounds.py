@@ -12,14 +12,15 @@ import onnx_graphsurgeon as gs
 
 from variants.graph import constant
 from variants.infer import Facts
+from variants.infer_shapes import given
 from variants.sizes import Size, Span, times
 
 UNKNOWN: Span = (-math.inf, math.inf)
 TRUTH: Span = (0, 1)
 NARROW = {np.dtype(np.bool_): TRUTH} | {
-    np.dtype(kind): (float(np.iinfo(kind).min), float(np.iinfo(kind).max)) for kind in (np.uint8, np.int8, np.uint16, np.int16)
+    np.dtype(kind): (float(np.iinfo(kind).min), float(np.iinfo(kind).max)) for kind in (np.uint8, np.int8, np.uint16, np.int16, np.int32)
 }
-"""Of a type whose every value is small."""
+"""Of a type that is bounded by itself."""
 Rule = Callable[["Bounds", gs.Node, int], Span]
 
 
@@ -48,11 +49,14 @@ class Bounds:
         if known is not None:
             return (float(known.min()), float(known.max())) if known.size and known.dtype.kind in "iub" else UNKNOWN
         kind = np.dtype(tensor.dtype) if tensor.dtype is not None else None
-        if kind is not None and kind in NARROW:
-            return NARROW[kind]
+        own = NARROW.get(kind, UNKNOWN) if kind is not None else UNKNOWN
         node = tensor.inputs[0] if len(tensor.inputs) == 1 else None
         rule = RULES.get(node.op) if node is not None and node.domain in (None, "", "ai.onnx") else None
-        return rule(self, node, node.outputs.index(tensor)) if rule is not None and node is not None else UNKNOWN
+        if rule is None or node is None:
+            return own
+        low, high = rule(self, node, node.outputs.index(tensor))
+        # What overflows its type wraps around, so a wider span than the type's says nothing.
+        return (low, high) if low >= own[0] and high <= own[1] else own
 
     def along(self, tensor: gs.Tensor, axis: int) -> Span:
         """Of the indices into one axis of `tensor`."""
@@ -151,12 +155,15 @@ def _filled(bounds: Bounds, node: gs.Node, place: int) -> Span:
 
 
 def _summed(bounds: Bounds, node: gs.Node, place: int) -> Span:
-    """At most as many elements as the tensor has."""
+    """As many elements as lie along the axes."""
     shape = bounds.facts.shape(node.inputs[0])
-    count: Span = (0, 1)
-    for size in shape or ():
-        count = times(count, bounds.facts.spans.span(size))
-    return times(bounds.of(node.inputs[0]), count) if shape is not None else UNKNOWN
+    axes = given(bounds.facts, node, 1, "axes")
+    if shape is None or (axes is None and len(node.inputs) > 1):
+        return UNKNOWN
+    count: Span = (1, 1)
+    for axis in axes if axes is not None else range(len(shape)):
+        count = times(count, bounds.facts.spans.span(shape[axis]))
+    return times(bounds.of(node.inputs[0]), count)
 
 
 def _dimension(bounds: Bounds, node: gs.Node, place: int) -> Span:

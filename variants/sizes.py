@@ -80,6 +80,7 @@ class Spans:
     """What bounds each name; short names stand for expressions that are no polynomials."""
 
     of: dict[str, Span] = field(default_factory=dict)
+    free: Span = FREE
     names: dict[Hashable, str] = field(default_factory=dict)
     members: dict[Size, frozenset[Size]] = field(default_factory=dict)
 
@@ -95,7 +96,7 @@ class Spans:
         for names, factor in size.terms:
             part: Span = (factor, factor)
             for name in names:
-                part = times(part, self.of.get(name, FREE))
+                part = times(part, self.of.get(name, self.free))
             low, high = low + part[0], high + part[1]
         return low, high
 
