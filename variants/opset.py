@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import onnx
 import onnx_graphsurgeon as gs
 
-from variants.graph import exported, shaped, with_opset
+from variants import heavy
+from variants.graph import with_opset
 
 
 def raised(graph: gs.Graph, opset: int) -> gs.Graph:
@@ -13,4 +15,4 @@ def raised(graph: gs.Graph, opset: int) -> gs.Graph:
     onnx's converter and its newer operators know shapes that the old ones leave open (465 tensors of DAB-DETR from 13 to 17):
     without them a second run of a pass would find what the first did not.
     """
-    return graph if graph.opset >= opset else shaped(exported(with_opset(graph, opset)))
+    return graph if graph.opset >= opset else heavy.converted(with_opset(graph, opset), onnx.shape_inference.infer_shapes)

@@ -124,6 +124,7 @@ HALVES: dict[str, tuple[Callable[[Term], Term], list[str]]] = {
     ),
     "normalised in fp32, no weights": (lambda x: unit32(x.to(FP32)).to(FP16), ["Cast", "LayerNormalization", "Cast"]),
     "all in fp32 between two casts": (lambda x: (unit32(x.to(FP32)) * SCALE + BIAS).to(FP16), ["Cast", "LayerNormalization", "Cast"]),
+    "TensorFlow's mixed precision": (lambda x: tensorflow_mixed(x), ["LayerNormalization"]),
     "the variance alone in fp32": (
         lambda x: centred(x) / sqrt(mean(centred(x).to(FP32) ** np.float32(2)) + np.float32(EPS)).to(FP16) * HALF_SCALE,
         ["LayerNormalization"],
@@ -134,6 +135,15 @@ HALVES: dict[str, tuple[Callable[[Term], Term], list[str]]] = {
 def unit32(x: Term) -> Term:
     c = x - mean(x)
     return c / sqrt(mean(c ** np.float32(2)) + np.float32(EPS))
+
+
+def tensorflow_mixed(x: Term) -> Term:
+    """The moments in fp32, as tf.nn.moments takes those of fp16, and all else in fp16."""
+    wide = x.to(FP32)
+    m = mean(wide)
+    c = wide - m
+    r = reciprocal(sqrt(mean(c * c).to(FP16) + EPS)) * HALF_SCALE
+    return x * r + (HALF_BIAS - m.to(FP16) * r)
 
 
 @pytest.mark.parametrize("form", HALVES)
