@@ -102,14 +102,23 @@ def converted(graph: gs.Graph, convert: Callable[[onnx.ModelProto], onnx.ModelPr
 
     onnx's converters keep a tensor's name and drop its doc_string, so a weight is known by its name.
     """
+    names = _names(graph)
     with _without(tensor for tensor in graph.tensors().values() if isinstance(tensor, gs.Constant)) as values:
         light = gs.export_onnx(graph)
+    for tensor, name in names:
+        tensor.ClearField("name") if name is None else setattr(tensor, "name", name)
     marks = {tensor.name: tensor.doc_string for tensor in light.graph.initializer if _place(tensor) is not None}
     model = convert(light)
     for tensor in tensors(model.graph):
         if tensor.name in marks and prod(tensor.dims) >= HEAVY and tensor.ByteSize() < prod(tensor.dims) // 2:
             tensor.doc_string = marks[tensor.name]
     return imported(model, values)
+
+
+def _names(graph: gs.Graph) -> list[tuple[onnx.TensorProto, str | None]]:
+    """Of the tensors that are read from a model: GraphSurgeon's export writes its own into them."""
+    lazy = [constant._values.tensor for constant in _constants(graph) if isinstance(constant._values, LazyValues)]
+    return [(tensor, tensor.name if tensor.HasField("name") else None) for tensor in lazy if isinstance(tensor, onnx.TensorProto)]
 
 
 @contextmanager
