@@ -14,6 +14,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, defs, helper, numpy_helper
 
+from variants.functions import NAMESPACE
 from variants.graph import graphs, shaped, with_opset
 from variants.heavy import exported, set_aside
 from variants.keep import Keep, named
@@ -83,7 +84,8 @@ class _Lowering:
         self.types = _types(model)
         self.opset = next((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), 1)
         self.constants = _constants(self.graph)
-        self.functions = {(function.domain, function.name) for function in model.functions}
+        # Our kernels take 16 bits as they take 32, and their functions are of any type.
+        self.functions = {(function.domain, function.name) for function in model.functions if function.domain != NAMESPACE}
         self.kept = keep | _size_arithmetic(self.graph, self.types, self.constants.keys())
         self.low = {node.name: low for node in self.graph.node if (low := self._lowered(node)) is not None}
         self.wanted = {node.input[place] for node in self.graph.node if node.name in self.low for place in self.low[node.name].read}
