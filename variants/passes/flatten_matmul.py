@@ -65,8 +65,10 @@ def _as_gemm(wiring: Wiring, out: gs.Tensor) -> None:
     """The product takes the Add of one value a column behind it."""
     add = wiring.only_reader(out, "Add")
     shift = split_constant(add) if add is not None else None
+    if add is None or shift is None:
+        return
     node = out.inputs[0]
-    if add is None or shift is None or shift[1].shape != tuple(node.inputs[1].shape[1:]):
+    if shift[1].shape != tuple(node.inputs[1].shape[1:]):
         return
     bias = next(tensor for tensor in add.inputs if tensor is not out)
     node.op, node.inputs = "Gemm", [*node.inputs, bias]

@@ -116,10 +116,11 @@ def _with_bias(wiring: Wiring, out: gs.Tensor) -> None:
     """The convolution takes the Add of one value a channel behind it."""
     add = wiring.only_reader(out, "Add")
     shift = split_constant(add) if add is not None else None
+    if add is None or shift is None:
+        return
     conv = out.inputs[0]
-    channels = conv.inputs[1].shape[0]
-    ones = len(conv.attrs["kernel_shape"])
-    if add is None or shift is None or shift[1].shape[-1 - ones :] != (channels, *[1] * ones) or shift[1].size != channels:
+    wanted = (conv.inputs[1].shape[0], *[1] * len(conv.attrs["kernel_shape"]))
+    if shift[1].shape[-len(wanted) :] != wanted or shift[1].size != wanted[0]:
         return
     conv.inputs.append(wiring.constant(shift[1].reshape(-1), f"{out.name}/bias"))
     conv.outputs = list(add.outputs)

@@ -33,6 +33,19 @@ def test_over_one_two_and_three_axes(axes: int) -> None:
     assert len(after.graph.node[0].input) == 3
 
 
+def test_a_product_without_bias_may_write_an_output_of_the_graph() -> None:
+    nodes = [
+        node("Conv", "x c", "before"),
+        node("Transpose", "before", "h", perm=[0, 2, 1]),
+        node("MatMul", "h w", "p"),
+        node("Transpose", "p", "y", perm=[0, 2, 1]),
+    ]
+    shape = ("batch", WIDTH, 4)
+    made = model(nodes, {"c": weights()[:, :, None], "w": weights()}, [value("x", shape)], [value("y", shape)])
+    after = rewritten(matmul_to_conv, made, 1)
+    assert [(one.op_type, list(one.output)) for one in after.graph.node] == [("Conv", ["before"]), ("Conv", ["y"])]
+
+
 def test_one_transpose_alone_stays_a_product() -> None:
     nodes = [node("Transpose", "x", "h", perm=[0, 2, 3, 1]), *mlp("h", "y")]
     before = model(nodes, mlp_weights(), [value("x", IMAGE)], [value("y", ("batch", "height", "width", WIDTH))])
