@@ -28,6 +28,7 @@ from bench.tune.lab import Lab
 from bench.tune.notebook import Notebook
 from bench.tune.output import lines
 from bench.tune.picture import tune_page
+from bench.tune.point import fastest
 from bench.tune.progress import Progress
 from bench.tune.quest import Quest
 from bench.tune.result import Request, Result, result
@@ -80,21 +81,31 @@ def _run(session: Session, space: Space, goal: goals.Goal, request: Request) -> 
     budget = time_budget.Budget(request.budget_s)
     progress = Progress(budget, live=sys.stderr.isatty())
     quest = Quest(Lab(session, Notebook(session.folder / NOTES)), space, goal, budget, progress)
+    stopped = False
     try:
-        found = search(quest)
+        search(quest)
     except KeyboardInterrupt:
-        progress.end()
-        print(f"trtbench: stopped; the same command goes on where it was ({session.folder})", file=sys.stderr)
-        session.lock.close()
-        return 130
+        stopped, quest.found.winner = True, fastest(quest.found.points)
     progress.end()
-    came = result(found, request, goal, session.pipeline.environment, budget.spent)
+    came = result(quest.found, request, goal, session.pipeline.environment, budget.spent)
     written = _write(session, came, goal)
+    if came.choice is not None:
+        print("\n".join((*lines(came), *written)))
+    if stopped:
+        print(f"trtbench: stopped; the same command goes on where it was ({session.folder})", file=sys.stderr)
+        return 130
     if came.choice is None:
-        print(f"trtbench: {goal.text}: cannot be reached, {came.nearest}", file=sys.stderr)
-        return 1
-    print("\n".join((*lines(came), *written)))
-    return 0
+        print(f"trtbench: {_unreached(came)}", file=sys.stderr)
+    return int(came.choice is None)
+
+
+def _unreached(came: Result) -> str:
+    """Why there is no choice: nothing timed is good enough, or nothing was timed."""
+    if came.points:
+        return f"{came.request.goal}: cannot be reached, {came.nearest}"
+    if came.untried:
+        return f"the budget of {time_budget.said(came.request.budget_s)} was spent before anything was timed: run the same command again"
+    return f"nothing could be timed: {next(iter(came.left_out.values()), 'no reason was given')}"
 
 
 def _write(session: Session, came: Result, goal: goals.Goal) -> list[str]:

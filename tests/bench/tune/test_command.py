@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +19,8 @@ import onnxruntime
 import pytest
 
 from bench.cli import main
+from bench.tune.quest import Quest
+from bench.tune.timing import clock
 from reports.journal import load
 from tests.bench.conftest import ROOT
 from tests.bench.tune.made import WIDTH, network
@@ -122,6 +124,30 @@ def test_another_goal_uses_what_is_known(resumed: Resumed, model: Path) -> None:
     again = run(*words(model, "snr 19dB", "--output", str(resumed.folder), "--cache", str(resumed.cache)))
     assert again.returncode == 0, again.stderr
     assert (records.read_bytes(), notes.read_bytes()) == before
+
+
+def test_ctrl_c_shows_the_best_so_far_and_says_how_to_go_on(
+    resumed: Resumed, model: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(quest: Quest, texts: Sequence[str]) -> None:
+        clock(quest, texts)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("bench.tune.search.clock", interrupted)
+    with pytest.raises(SystemExit) as stop:
+        main(words(model, "snr 20dB", "--output", str(resumed.folder), "--cache", str(resumed.cache)))
+    shown = capsys.readouterr()
+    assert stop.value.code == 130
+    assert "Choice: none " in shown.out
+    assert "stopped; the same command goes on where it was" in shown.err
+    assert "Traceback" not in shown.err
+
+
+def test_a_budget_that_is_spent_before_anything_was_timed_says_so(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(words(model, "snr 20dB", "--budget", "0.001s", "--output", str(tmp_path / "run"), "--cache", str(tmp_path / "cache")))
+    assert stop.value.code == 1
+    assert "was spent before anything was timed: run the same command again" in capsys.readouterr().err
 
 
 def test_a_goal_out_of_reach_says_how_near_it_came_and_ends_with_1(model: Path, tmp_path: Path) -> None:
