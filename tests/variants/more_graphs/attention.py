@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto
 
-from tests.variants.graphs import model, node, value
+from tests.variants.graphs import Dims, model, node, value
 
 HEADS, SIZE, LENGTH = 2, 4, 5
 WIDTH = HEADS * SIZE
@@ -23,6 +23,7 @@ class Form:
 
     scale: Literal["mul", "div", "query", "key", "both", "computed", ""] = "mul"
     mask: Mask = ""
+    under: bool = False
     key: Literal["once", "twice", "scaled between"] = "once"
     between: Sequence[str] = ()
     heads_in_batch: bool = False
@@ -133,12 +134,17 @@ class Form:
         if self.scale in ("key", "both", "computed"):
             made, key = [*made, node("Mul", f"k {root}", "k_last")], "k_last"
         made.append(node("MatMul", f"{query} {key}", "product"))
+        masked, product = self._masked("product") if self.under else ([], "product")
         if self.scale in ("mul", "div"):
-            return [*made, node("Mul" if self.scale == "mul" else "Div", f"product {'half' if self.scale == 'mul' else 'two'}", "scaled")]
-        return [*made, node("Identity", "product", "scaled")]
+            return [
+                *made,
+                *masked,
+                node("Mul" if self.scale == "mul" else "Div", f"{product} {'half' if self.scale == 'mul' else 'two'}", "scaled"),
+            ]
+        return [*made, *masked, node("Identity", product, "scaled")]
 
     def _softmax(self) -> list[onnx.NodeProto]:
-        made, scores = self._masked()
+        made, scores = ([], "scaled") if self.under else self._masked("scaled")
         if self.wide:
             made, scores = [*made, node("Cast", scores, "wide_scores", to=TensorProto.FLOAT)], "wide_scores"
         made.append(node("Softmax", scores, "softened", axis=self.axis))
@@ -152,15 +158,34 @@ class Form:
             return [*made, node("IsNaN", weights, "lost"), node("Where", f"lost nought {weights}", "weights")]
         return [*made, node("Identity", weights, "weights")]
 
-    def _masked(self) -> tuple[list[onnx.NodeProto], str]:
+    def _masked(self, scores: str) -> tuple[list[onnx.NodeProto], str]:
         if not self.mask:
-            return [], "scaled"
+            return [], scores
         if self.mask in ("added", "added by head"):
-            return [node("Add", "scaled mask", "masked")], "masked"
+            return [node("Add", f"{scores} mask", "masked")], "masked"
         if self.mask in ("added bool", "nan guard"):
-            return [node("Where", "mask nought never", "bias"), node("Add", "bias scaled", "masked")], "masked"
+            return [node("Where", "mask nought never", "bias"), node("Add", f"bias {scores}", "masked")], "masked"
         fill = {"filled finite": "least", "filled -1e4": "little"}.get(self.mask, "never")
-        return [node("Where", f"mask {fill} scaled", "masked")], "masked"
+        return [node("Where", f"mask {fill} {scores}", "masked")], "masked"
+
+
+def bare(queries: Dims, mask: Dims, keys: int = LENGTH) -> onnx.ModelProto:
+    """softmax(q k^T + mask) v of four inputs."""
+    rank = len(queries)
+    front = list(queries[:-2])
+    turn = [*range(rank - 2), rank - 1, rank - 2]
+    return model(
+        [
+            node("Transpose", "k", "kt", perm=turn),
+            node("MatMul", "q kt", "s"),
+            node("Add", "s mask", "m"),
+            node("Softmax", "m", "p", axis=-1),
+            node("MatMul", "p v", "y"),
+        ],
+        {},
+        [value("q", queries), value("k", [*front, keys, SIZE]), value("v", [*front, LENGTH, SIZE]), value("mask", mask)],
+        [value("y", [*front, max(n for n in (queries[-2], mask[-2]) if isinstance(n, int)), SIZE])],
+    )
 
 
 def feeds(graph: onnx.ModelProto, batch: int, seed: int = 0) -> dict[str, Any]:

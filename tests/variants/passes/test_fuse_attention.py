@@ -9,9 +9,8 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from tests.variants.graphs import branch, model, node, operators, opset, run, value
-from tests.variants.more_graphs.attention import HEADS, LENGTH, SIZE, WIDTH, Form, feeds
-from variants.explain import listening
+from tests.variants.graphs import model, node, operators, opset, run, value
+from tests.variants.more_graphs.attention import HEADS, LENGTH, SIZE, WIDTH, Form, bare, feeds
 from variants.passes.fuse_attention import fuse_attention
 
 OPERATOR = {"onnx": "Attention", "ort": "MultiHeadAttention"}
@@ -32,6 +31,9 @@ FORMS = {
     "a boolean mask written over scores and weights": Form(mask="filled and zeroed"),
     "a boolean mask of the least number": Form(mask="filled finite"),
     "a search for NaN": Form(mask="nan guard"),
+    "a mask below the scale": Form(mask="filled", under=True),
+    "a mask of the least number below the scale": Form(mask="filled finite", under=True, scale="div"),
+    "a mask below the scale that is added": Form(mask="added", under=True),
     "keys transposed twice": Form(key="twice"),
     "keys scaled between transposes": Form(key="scaled between", scale="both"),
     "a dropout and casts between": Form(between=("Dropout", "Cast", "Identity")),
@@ -182,74 +184,22 @@ def test_an_output_in_the_middle_keeps_its_name_and_value() -> None:
         compare(before, after)
 
 
-def _split_by_an_input() -> onnx.ModelProto:
-    """How many heads there are is only known when it runs."""
-    inputs = [value("x", ("batch", LENGTH, WIDTH)), value("split", (4,), TensorProto.INT64)]
-    held = {name: array for name, array in Form().constants().items() if name != "split"}
-    return model(Form().nodes(), held, inputs, [value("y", ("batch", LENGTH, WIDTH))])
+@BOTH
+def test_a_mask_for_each_of_the_heads_in_the_batch_stays_with_its_own(option: str) -> None:
+    before = bare((6, LENGTH, SIZE), (6, LENGTH, LENGTH))
+    after, rewrites = fuse_attention.at(option).run(before)
+    assert rewrites == 1
+    compare(before, after)
 
 
-LEFT_ALONE = {
-    "weights that something else reads": (
-        Form().model(
-            node("Relu", "softened", "z"), outputs=[value("y", ("batch", LENGTH, WIDTH)), value("z", ("batch", HEADS, LENGTH, LENGTH))]
-        ),
-        "read elsewhere",
-    ),
-    "weights that are an output": (
-        Form().model(outputs=[value("y", ("batch", LENGTH, WIDTH)), value("weights", ("batch", HEADS, LENGTH, LENGTH))]),
-        "read elsewhere",
-    ),
-    "scores that are an output": (
-        Form().model(outputs=[value("y", ("batch", LENGTH, WIDTH)), value("product", ("batch", HEADS, LENGTH, LENGTH))]),
-        "no product",
-    ),
-    "a small number written over scores": (Form(mask="filled -1e4").model(), "-10000 over scores"),
-    "heads of unknown number": (_split_by_an_input(), "same batch and heads"),
-    "a softmax of another axis": (Form(axis=2).model(), ""),
-    "a softmax of two axes, as before opset 13": (Form(axis=2, opset=12, heads_in_batch=True).model(), None),
-    "a mask that may widen the queries": (Form(mask="added", mask_shape=("batch", 1, "rows", LENGTH)).model(), None),
-    "softmax(x w) u, a classifier and a product": (
-        model(
-            [node("MatMul", "x w", "h"), node("Softmax", "h", "p", axis=-1), node("MatMul", "p u", "y")],
-            {"w": np.eye(8, dtype=np.float32), "u": np.eye(8, dtype=np.float32)},
-        ),
-        "no product",
-    ),
-    "inside an If": (
-        branch(
-            [node("Relu", "x", "t")],
-            [
-                node("Transpose", "x", "xt", perm=[0, 2, 1]),
-                node("MatMul", "x xt", "s"),
-                node("Softmax", "s", "p", axis=-1),
-                node("MatMul", "p x", "e"),
-            ],
-        ),
-        "",
-    ),
-}
-
-
-@pytest.mark.parametrize("case", LEFT_ALONE)
-def test_what_is_no_such_attention_is_left_alone_and_says_why(case: str) -> None:
-    before, why = LEFT_ALONE[case]
-    for option in OPERATOR:
-        with listening() as heard:
-            after, rewrites = fuse_attention.at(option).run(before)
-        if why is None:
-            continue
-        assert (after, rewrites) == (before, 0)
-        assert not why or any(why in sentence for sentence in heard)
-
-
-def test_a_product_that_a_body_reads_as_well_is_left_alone() -> None:
-    then = helper.make_graph([node("Relu", "softened", "t")], "then", [], [value("t", ("batch", HEADS, LENGTH, LENGTH))])
-    other = helper.make_graph([node("Identity", "softened", "e")], "else", [], [value("e", ("batch", HEADS, LENGTH, LENGTH))])
-    choice = node("If", "yes", "z", then_branch=then, else_branch=other)
-    outputs = [value("y", ("batch", LENGTH, WIDTH)), value("z", ("batch", HEADS, LENGTH, LENGTH))]
-    before = Form().model(choice, outputs=outputs, yes=np.bool_(True))
-    assert fuse_attention.at("onnx").run(before)[1] == 0
+@BOTH
+def test_heads_split_off_with_the_batch_regrouped_are_split_as_before(option: str) -> None:
+    """[2, 6, 8] as [3, 4] tokens: the operator cannot read [2, 6, 8] itself."""
+    held = Form().constants() | {"split": np.array([3, 4, HEADS, SIZE], np.int64), "merge": np.array([2, 6, WIDTH], np.int64)}
+    before = model(Form().nodes(), held, [value("x", (2, 6, WIDTH))], [value("y", (2, 6, WIDTH))])
+    after, rewrites = fuse_attention.at(option).run(before)
+    assert rewrites == 1
+    compare(before, after)
 
 
 def test_keys_that_are_used_twice_feed_both() -> None:
@@ -266,21 +216,3 @@ def test_all_attention_of_vit_digits_is_fused(option: str, vit: onnx.ModelProto)
     counts = Counter(operators(after))
     assert (rewrites, counts[OPERATOR[option]], counts["Softmax"]) == (6, 6, 0)
     assert counts["Transpose"] == 1, "that of the patches"
-
-
-def test_values_of_another_size_than_queries_are_for_onnx_runtimes_operator_alone() -> None:
-    """TensorRT-RTX 1.7: "Query, Key, Value tensors must have the same head dimension"."""
-    held = Form().constants() | {"w_v": np.random.default_rng(4).normal(size=(WIDTH, 6)).astype(np.float32)}
-    nodes = [made for made in Form().nodes() if made.output[0] not in ("v_split", "y")]
-    nodes.insert(3, node("Reshape", "v_flat narrow", "v_split"))
-    nodes.append(node("Reshape", "turned merge_narrow", "y"))
-    held |= {"narrow": np.array([0, -1, HEADS, 3], np.int64), "merge_narrow": np.array([0, -1, 6], np.int64)}
-    before = model(
-        nodes, {k: a for k, a in held.items() if k != "merge"}, [value("x", ("batch", LENGTH, WIDTH))], [value("y", ("batch", LENGTH, 6))]
-    )
-    with listening() as heard:
-        assert fuse_attention.at("onnx").run(before) == (before, 0)
-    assert "another size" in heard[0]
-    after, rewrites = fuse_attention.at("ort").run(before)
-    assert rewrites == 1
-    compare(before, after)
