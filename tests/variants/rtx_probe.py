@@ -1,6 +1,7 @@
 """Parse and build ONNX files with NVIDIA's TensorRT-RTX over ranges of shapes, in a process that may crash: REQUEST ANSWER.
 
-REQUEST is JSON {name: [path, {input: [min, best, max]}]}; ANSWER becomes {name: [refusal or "", warnings]}.
+REQUEST is JSON {name: [path, {input: [min, best, max]}, compute capability (8.9 where none is given)]}; ANSWER becomes
+{name: [refusal or "", warnings]}.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ def build(model: str, ranges: Ranges, target: str = "8.9") -> tuple[str, list[st
 def main() -> None:
     """Answer every request; the answer is written last."""
     request, answer = sys.argv[1:]
-    found = {name: build(path, ranges) for name, (path, ranges) in json.loads(Path(request).read_text()).items()}
+    found = {name: build(*asked) for name, asked in json.loads(Path(request).read_text()).items()}
     Path(answer).write_text(json.dumps(found))
 
 
