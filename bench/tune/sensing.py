@@ -17,7 +17,7 @@ SHARE = 0.35
 """Of the budget; what is not tried by then stays untried."""
 SLACK = 0.03
 """Shares of fp32's layer time within which two calibrations are equally fast."""
-GAIN = 0.03
+GAIN = 0.01
 """Of fp32's layer time that a family must be able to save, or nothing of it is looked for beyond its ranking."""
 
 
