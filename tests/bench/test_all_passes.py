@@ -12,7 +12,6 @@ import pytest
 
 from bench.artefacts import Artefacts
 from bench.cache import Cache
-from bench.passes import expand, find
 from bench.phases import Phases
 from reports.case import Case
 from tests.variants.families import FAMILIES, TIMED_BATCH, cache_folder, exported
@@ -37,7 +36,6 @@ def through(passes: str, family: str, folder: Path) -> Path:
 def test_a_family_computes_the_same_after_all_passes_at_every_shape(passes: str, family: str, folder: Path) -> None:
     given, after = exported(family, folder), onnx.load(through(passes, family, folder))
     onnx.checker.check_model(after, full_check=True)
-    assert not any(find(name).value.changes for name in expand([passes])), "then inputs and shapes need not be the same"
     assert interface(after) == interface(given.model)
     assert numbers(given.model, after, given.feeds) == ""
 

@@ -118,7 +118,7 @@ def broken(declared: Declared[GraphPass], before: onnx.ModelProto, inputs: Seque
         return f"invalid: {' '.join(str(error).split())[:300]}"
     if wrong := _interface(graph_pass, before, after, known):
         return wrong
-    sizes = inputs[:1] if graph_pass.changes else inputs
+    sizes = [given for given in inputs if _takes(after, given)]
     if wrong := numbers(before, after, sizes):
         return wrong
     twice, again = graph_pass.run(copy(after))
@@ -141,6 +141,12 @@ def _interface(graph_pass: GraphPass, before: onnx.ModelProto, after: onnx.Model
     inputs = [[value.name for value in model.graph.input] for model in (before, after)]
     left = {value.name for value in after.graph.output}
     return "" if inputs[0] == inputs[1] and left >= set(known.outputs) else f"inputs {inputs[1]}, outputs {sorted(left)}"
+
+
+def _takes(model: onnx.ModelProto, given: Tensors) -> bool:
+    """Whether no dimension is fixed at another size; one is only where a pass `changes` it, and all are at the setting's."""
+    fixed = ((v.name, a, d.dim_value) for v in model.graph.input for a, d in enumerate(v.type.tensor_type.shape.dim) if d.dim_value)
+    return all(given[name].shape[axis] == size for name, axis, size in fixed if name in given)
 
 
 def numbers(before: onnx.ModelProto, after: onnx.ModelProto, inputs: Sequence[Tensors]) -> str:
