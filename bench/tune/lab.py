@@ -86,6 +86,13 @@ class Lab:
         except Exception as error:  # a library's own, of a graph that it cannot take
             raise UserError(f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')}") from error
 
+    def idle(self, case: Case) -> frozenset[str]:
+        """The passes of its pipeline that rewrite nothing there; none where the pipeline cannot be run."""
+        try:
+            return frozenset(step.name for step in self._artefacts.transformed(case, Phases()).steps if not step.rewrites)
+        except UserError:
+            return frozenset()
+
     def duel(self, one: Case, other: Case) -> Estimate:
         """How many times faster `one` is than `other`, the two taking turns."""
         return self.notebook.remember("duel", f"{one.id} against {other.id}", lambda: self._duel(one, other), Estimate)

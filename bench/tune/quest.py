@@ -42,6 +42,10 @@ class World(Protocol):
         """What is executed, by digest; raises UserError where nothing can be."""
         ...
 
+    def idle(self, case: Case) -> frozenset[str]:
+        """The passes of its pipeline that rewrite nothing there."""
+        ...
+
     def known(self, case: Case) -> bool:
         """Whether `record` measures nothing."""
         ...

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from bench.matrix import BASELINE_PRECISION
+from bench.passes import ALL, WITHOUT
 from bench.tune.point import Point, fastest, point
 from bench.tune.quest import Quest
 from common.errors import UserError
@@ -68,10 +69,21 @@ def clock(quest: Quest, texts: Sequence[str]) -> None:
     best = fastest(quest.found.points)
     if best is None:
         return
-    timer.round("passes", [space.case(pipeline, best.case.precision) for pipeline in space.pipelines], hand)
+    timer.round("passes", [space.case(pipeline, best.case.precision) for pipeline in _telling(quest)], hand)
     wide = _fastest_pipelines(quest.found.points)
     every = _fastest_precisions(quest.found.points)
     timer.round("passes with precisions", [space.case(pipeline, text) for pipeline in wide for text in every], hand)
+
+
+def _telling(quest: Quest) -> tuple[str, ...]:
+    """The pipelines less every `all-NAME` whose NAME rewrites nothing in `all`: they are `all`."""
+    space = quest.space
+    if ALL not in space.pipelines:
+        return space.pipelines
+    idle = quest.world.idle(space.case(ALL, BASELINE_PRECISION))
+    same = {f"{ALL}{WITHOUT}{name}" for name in idle}
+    quest.found.left_out |= {name: "that pass rewrites nothing in 'all', so this is 'all'" for name in space.pipelines if name in same}
+    return tuple(pipeline for pipeline in space.pipelines if pipeline not in same)
 
 
 def _fastest_precisions(points: Sequence[Point]) -> tuple[str, ...]:

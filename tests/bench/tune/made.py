@@ -105,6 +105,9 @@ class MadeWorld:
             raise UserError("refused: not with this graph")
         return case.id
 
+    def idle(self, case: Case) -> frozenset[str]:
+        return frozenset({"fold"})
+
     def known(self, case: Case) -> bool:
         return False
 

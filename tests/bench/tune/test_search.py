@@ -60,6 +60,15 @@ def test_a_pipeline_that_the_graph_refuses_is_left_out_with_the_reason() -> None
     assert found.winner is not None
 
 
+def test_a_pipeline_without_a_pass_that_does_nothing_is_not_tried_beside_the_whole() -> None:
+    made = world()
+    found = search(quest(made, pipelines=("none", "all", "all-fold", "all-fuse_gelu")))
+    assert "rewrites nothing in 'all'" in found.left_out["all-fold"]
+    timed = {text.split()[1] for text in made.log if text.startswith("time ")}
+    assert {"all", "all-fuse_gelu"} <= timed
+    assert "all-fold" not in timed
+
+
 def test_for_every_hand_chosen_combination_the_front_has_a_point_no_worse_and_no_slower() -> None:
     found = search(quest(world()))
     hand = [entry for entry in found.points if entry.hand]
