@@ -16,6 +16,8 @@ from variants.graph import constant
 from variants.infer import Facts, Shape
 from variants.sizes import Size
 
+MIXED = "its softmax and products have other element types, or unknown ones: TensorRT's Attention takes one"
+"""TensorRT-RTX 1.7: "Setting softmax precision is not supported in TensorRT Attention"."""
 SURELY_HIDDEN = -1e30
 """A finite value that a mask writes in a score's place: from here down, adding it gives the same, as fp32 keeps 24 bits."""
 
@@ -34,7 +36,7 @@ class Attention:
     """One match: output = softmax(scale * query key^T + terms) value.
 
     `zeroed`: rows whose keys are all hidden are zeros, else they are NaN; `nan`: found as such, not by the conditions that
-    hide. `wide`: the softmax is in fp32, the rest in 16 bits.
+    hide.
     `shape` is that of the scores, [batch, heads, queries, keys] or [batch, queries, keys]; `last` the product with the values.
     """
 
@@ -45,7 +47,6 @@ class Attention:
     terms: tuple[Term, ...]
     zeroed: bool
     nan: bool
-    wide: bool
     shape: Shape
     softmax: gs.Node
     last: gs.Node
@@ -127,13 +128,13 @@ class Finder:
         if scores.terms and (masked is None or masked[:-1] != query.shape[:-1]):
             return "that the mask leaves the scores' shape as it is is not known"
         shape = (*query.shape[:-1], key.shape[-2])
-        wide = _wide(softmax, query, key, value)
         scale = scores.factor * query_factor * key_factor
-        why = self._why_not(scores.terms, weights, query) if wide is not None else "its element types are not known or mixed"
+        kinds = {str(one.dtype) for one in (softmax.inputs[0], query.source, key.source, value.source)}
+        why = self._why_not(scores.terms, weights, query) if len(kinds) == 1 and "None" not in kinds else MIXED
         if why:
             return why
         zeroed = bool(weights.conditions or weights.nan)
-        return Attention(query, key, value, scale, scores.terms, zeroed, weights.nan, bool(wide), shape, softmax, weights.last)
+        return Attention(query, key, value, scale, scores.terms, zeroed, weights.nan, shape, softmax, weights.last)
 
     def _why_not(self, terms: tuple[Term, ...], weights: Weights, query: Heads) -> str:
         """Why a mask, or what is done to the weights, is no part of an operator; "" where it is."""
@@ -256,18 +257,6 @@ class Finder:
             return None, factor
         order = order or tuple(range(len(shape)))
         return Heads(tensor, order, tuple(shape[axis] for axis in order)), factor
-
-
-def _wide(softmax: gs.Node, *operands: Heads) -> bool | None:
-    """Whether the softmax is in fp32 between products in fp16; None where types are unknown or otherwise mixed."""
-    kinds = {str(one.source.dtype) for one in operands}
-    inner = softmax.inputs[0].dtype
-    if len(kinds) != 1 or inner is None or any(one.source.dtype is None for one in operands):
-        return None
-    kind = operands[0].source.dtype
-    if inner == kind:
-        return False
-    return True if inner == np.float32 and kind == np.float16 else None
 
 
 def _swapped(sizes: tuple[Any, ...]) -> tuple[Any, ...]:

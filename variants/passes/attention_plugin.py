@@ -118,7 +118,7 @@ def _why_not(match: Attention) -> str:
         return "that there are as many queries as keys is not known, and the kernels take one length"
     if match.nan and not all(term.hides for term in match.terms):
         return "its weights are searched for NaN under a mask that is added"
-    return "its softmax is of another element type than the rest" if match.wide else ""
+    return ""
 
 
 attention_plugin = plugin_pass("attention", rewrite, FUNCTIONS)

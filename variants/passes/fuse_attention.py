@@ -4,8 +4,9 @@ merge(softmax(scale * split(q) split(k)^T + mask) split(v)) -> Attention(q, k, v
                                                             -> com.microsoft MultiHeadAttention(q, k, v, mask; scale, heads) (`ort`)
 
 A row that hides all its keys is NaN where nothing guards it, and zero in Attention. Where the graph writes zeros there
-(masked_fill after the softmax, a search for NaN), so does what replaces it. Not routine: TensorRT's builder has kernels
-for the operator in fp16 and bf16 alone, and refuses it in fp32.
+(masked_fill after the softmax, a search for NaN), so does what replaces it. Not routine: TensorRT-RTX 1.7's parser
+takes Attention as it is written here, but its builder has kernels for 16 bits and heads of 12 to 256 alone (tried: 4 to 512,
+compute capability 8.9) and refuses the rest, all fp32, unless IAttention.decomposable is set on the network.
 """
 
 from __future__ import annotations
@@ -30,7 +31,6 @@ from variants.rewire import Wiring
 ONNX, ORT, CONTRIB = "onnx", "ort", "com.microsoft"
 OPSETS = {ONNX: 23, ORT: 13}
 """Attention is an ONNX operator since 23; below 13, Squeeze and Unsqueeze take their axes otherwise."""
-FLOAT = 1
 
 
 def rewrite(graph: gs.Graph, option: str) -> tuple[gs.Graph, int]:
@@ -79,8 +79,6 @@ class _Placer:
         if self.option == ONNX:
             same = match.query.shape[-1] == match.value.shape[-1]
             return "" if same else "its values are of another size than its queries, which TensorRT's Attention refuses"
-        if match.wide:
-            return "its softmax is of another element type, which MultiHeadAttention cannot be told"
         unknown = match.heads is None or any(one.shape[-1].number is None for one in (match.query, match.value))
         return "how many heads of what size is not known" if unknown else ""
 
@@ -142,11 +140,10 @@ class _Placer:
             said = {"scale": match.scale, "num_heads": match.heads}
             return gs.Node("MultiHeadAttention", f"{name}/MultiHeadAttention", said, [*operands, *absent], [written], CONTRIB)
         heads = {"q_num_heads": match.heads, "kv_num_heads": match.heads} if flat else {}
-        wide = {"softmax_precision": FLOAT} if match.wide else {}
         return gs.Node(
             "Attention",
             f"{name}/Attention",
-            {"scale": match.scale, **heads, **wide},
+            {"scale": match.scale, **heads},
             [*operands, *([mask] if mask is not None else [])],
             [written],
         )

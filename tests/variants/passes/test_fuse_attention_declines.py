@@ -39,6 +39,7 @@ LEFT_ALONE = {
     ),
     "a small number written over scores": (Form(mask="filled -1e4").model(), "-10000 over scores"),
     "heads of unknown number": (_split_by_an_input(), "same batch and heads"),
+    "a softmax in fp32 between products in fp16": (Form(dtype=TensorProto.FLOAT16, wide=True).model(), "takes one"),
     "a softmax of another axis": (Form(axis=2).model(), ""),
     "a softmax of two axes, as before opset 13": (Form(axis=2, opset=12, heads_in_batch=True).model(), None),
     "a mask that differs by head, with hidden rows of zeros": (
