@@ -92,13 +92,13 @@ class FittedPass(GraphPass):
 
 
 def surgeon(rewrite: Rewrite, **declared: Any) -> GraphPass:
-    """A pass written with GraphSurgeon; a rewrite of nothing leaves the model as it was, byte for byte.
+    """A pass written with GraphSurgeon, which sees no dead ends; a rewrite of nothing leaves the model as it was, byte for byte.
 
     `declared` are fields of GraphPass, such as stage=Stage.LAYOUT.
     """
 
     def run(model: onnx.ModelProto) -> tuple[onnx.ModelProto, int]:
-        graph, rewrites = rewrite(shaped(model))
+        graph, rewrites = rewrite(shaped(model).cleanup())
         if not rewrites:
             return model, 0
         return exported(graph), rewrites

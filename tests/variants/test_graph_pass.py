@@ -81,3 +81,16 @@ def test_shapes_that_a_library_left_although_they_hold_no_more_are_dropped() -> 
     after, _ = cleaner(clean, "library").run(GRAPH)
     assert not after.graph.value_info
     onnx.checker.check_model(after, full_check=True)
+
+
+def test_a_surgeon_sees_no_node_that_nobody_reads() -> None:
+    seen: list[str] = []
+
+    def look(graph: gs.Graph) -> tuple[gs.Graph, int]:
+        seen.extend(node.op for node in graph.nodes)
+        return graph, 0
+
+    dead = model([node("Relu", "x", "h"), node("Exp", "h", "y"), node("Neg", "h", "unread")])
+    after, _ = surgeon(look).run(dead)
+    assert seen == ["Relu", "Exp"]
+    assert after is dead

@@ -12,6 +12,7 @@ import numpy as np
 import onnx
 
 from common.errors import UserError
+from variants.heavy import save
 from variants.own.generate import kind
 from variants.own.known import Given, Known, know
 from variants.own.layout import free
@@ -108,7 +109,7 @@ def _no_module() -> torch.nn.Module:
 
 
 def _write(own: Known, file: Path) -> None:
-    """The file as it is; weights that lie beside it are taken in, so that one artefact holds all.
+    """The file as it is; weights that lie beside it are taken in, or lie beside the copy where they are above protobuf's limit.
 
     Before IR version 4 a weight had to be a graph input too, and was none: whoever rewrites such a file, a pass or a runtime that
     saves what it optimised, leaves inputs that nobody feeds. So it is said in the words of version 4.
@@ -123,4 +124,4 @@ def _write(own: Known, file: Path) -> None:
         del model.graph.input[:]
         model.graph.input.extend(fed)
         model.ir_version = IR_WITHOUT_WEIGHTS_AS_INPUTS
-    onnx.save(model, file)
+    save(model, file)
