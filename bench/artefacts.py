@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -34,6 +34,7 @@ from variants.checkpoint import files, given, replaced
 from variants.explain import listening
 from variants.export import export, reference
 from variants.find import find as find_variant
+from variants.fingerprint import fingerprint
 from variants.graph_pass import GraphPass, Setting
 from variants.heavy import save
 from variants.precision import Precision, carries
@@ -94,7 +95,7 @@ class Artefacts:
             graph = self._pass(declared, graph, check, phases)
             steps.append(_step(declared, graph, declared.value.distribution))
         precision = find_precision(case.precision)
-        ranges, calibration = self._ranges(precision, variant, graph, phases)
+        ranges, calibration = self._ranges(precision, variant, graph, case.passes, phases)
         graph = self._precision(precision, graph, ranges, calibration, phases)
         steps.append(_step(precision, graph, precision.value.distribution))
         digests += [("calibration", calibration)] if calibration else []
@@ -209,15 +210,18 @@ class Artefacts:
         return made
 
     def _ranges(
-        self, precision: Declared[Precision], variant: Declared[Variant], graph: Artefact[StepInfo], phases: Phases
+        self, precision: Declared[Precision], variant: Declared[Variant], graph: Artefact[StepInfo], passes: Sequence[str], phases: Phases
     ) -> tuple[Ranges, str]:
+        """Made once for all batches: what a fixed batch alone changes in a graph (its sizes) is no part of the key."""
         calibrate = precision.value.calibrate
         if calibrate is None:
             return (), ""
         inputs = variant.value.inputs("calibration")
         data = hashlib.sha256(b"".join(name.encode() + array.tobytes() for name, array in inputs.items())).hexdigest()
         base = find_precision(base_name(precision.name))
-        key = [graph.sha256, base.name, base.digest, data, sources(VARIANTS), library("onnxruntime")]
+        held = self.cache.artefact("fingerprint", [graph.sha256, sources(VARIANTS)], lambda file: _fingerprint(graph.path, file), str).info
+        graphs = [held, variant.name, *expand(passes)]
+        key = [*graphs, base.name, base.digest, data, sources(VARIANTS), library("onnxruntime")]
 
         def make(file: Path) -> Ranges:
             ranges = calibrate(onnx.load(graph.path), inputs)
@@ -259,6 +263,11 @@ def _seen(artefact: Artefact[T], phases: Phases, name: str) -> Artefact[T]:
     if artefact.cached:
         phases.cached(name)
     return artefact
+
+
+def _fingerprint(graph: Path, file: Path) -> str:
+    file.touch()
+    return fingerprint(onnx.load(graph))
 
 
 def _step(declared: Declared[GraphPass] | Declared[Precision], graph: Artefact[StepInfo], distribution: str) -> Step:

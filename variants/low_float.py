@@ -22,7 +22,7 @@ from variants.layernorm import find
 from variants.passes.fuse_layernorm import fuse_layernorm
 from variants.variant import Array
 
-NAMES = {TensorProto.FLOAT16: "fp16", TensorProto.BFLOAT16: "bf16"}
+NAMES: dict[int, str] = {TensorProto.FLOAT16: "fp16", TensorProto.BFLOAT16: "bf16"}
 OPERATOR_OPSET = 17
 STATISTICS = "statistics"
 CODED = ("QuantizeLinear", "DequantizeLinear")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import onnx
@@ -38,7 +39,7 @@ LOWERED = {
 def block() -> onnx.ModelProto:
     """An embedding, a LayerNorm, attention, GELU and the head; node names as torch writes them."""
     draw = np.random.default_rng(0)
-    held = {name: draw.normal(size=(WIDTH, WIDTH)).astype(np.float32) / 6 for name in ("w", "v", "table")}
+    held: dict[str, Any] = {name: draw.normal(size=(WIDTH, WIDTH)).astype(np.float32) / 6 for name in ("w", "v", "table")}
     held |= {"half": np.float32(0.125), "root": np.float32(2**0.5), "one": np.float32(1), "point": np.float32(0.5)}
     nodes = [
         node("Gather", "table ids", "e", name="/embed/Gather"),
@@ -62,7 +63,7 @@ def block() -> onnx.ModelProto:
     return model(nodes, affine(WIDTH) | held, inputs, [value("y", ROWS)])
 
 
-def given(graph: onnx.ModelProto) -> dict[str, np.ndarray]:  # type: ignore[type-arg]
+def given(graph: onnx.ModelProto) -> dict[str, np.ndarray]:
     return {"ids": np.arange(12).reshape(3, 4) % WIDTH, "x": feeds(graph, 3)["x"].reshape(3, 4, WIDTH)}
 
 

@@ -18,7 +18,7 @@ FACTORS = np.linspace(0.5, 4, 8, dtype=np.float32)
 OPERATOR = node("LayerNormalization", "x scale bias", "n", axis=-1)
 
 
-def fused(*more: onnx.NodeProto, **constants: np.ndarray) -> onnx.ModelProto:  # type: ignore[type-arg]
+def fused(*more: onnx.NodeProto, **constants: np.ndarray) -> onnx.ModelProto:
     held = {k: affine()[k] for k in ("scale", "bias")} | {"w": WEIGHT} | constants
     return model([OPERATOR, *more], held, opset=17)
 

@@ -18,6 +18,10 @@ def to_bf16(model: ModelProto, _: Ranges, keep: Keep = NONE, statistics: bool = 
     return to_low_float(model, TensorProto.BFLOAT16, keep, statistics)
 
 
+def _option(option: str) -> Precision | None:
+    return replace(bf16, apply=partial(to_bf16, statistics=True)) if option == STATISTICS else None
+
+
 bf16 = Precision(
     dtype=TensorProto.BFLOAT16,
     apply=to_bf16,
@@ -26,6 +30,6 @@ bf16 = Precision(
     max_drop=0.01,
     why="8-bit mantissas round to about 48 dB an operation, 18 less than fp16, and some 15 dB are lost over a few dozen of them",
     needs="8.0",
-    at=lambda option: replace(bf16, apply=partial(to_bf16, statistics=True)) if option == STATISTICS else None,
+    at=_option,
     options=f"{STATISTICS} (a LayerNorm that is written out in bf16 as well)",
 )

@@ -18,6 +18,10 @@ def to_fp16(model: ModelProto, _: Ranges, keep: Keep = NONE, statistics: bool = 
     return to_low_float(model, TensorProto.FLOAT16, keep, statistics)
 
 
+def _option(option: str) -> Precision | None:
+    return replace(fp16, apply=partial(to_fp16, statistics=True)) if option == STATISTICS else None
+
+
 fp16 = Precision(
     dtype=TensorProto.FLOAT16,
     apply=to_fp16,
@@ -25,6 +29,6 @@ fp16 = Precision(
     min_agreement=0.99,
     max_drop=0.005,
     why="11-bit mantissas round to about 66 dB an operation and some 15 dB are lost over a few dozen of them",
-    at=lambda option: replace(fp16, apply=partial(to_fp16, statistics=True)) if option == STATISTICS else None,
+    at=_option,
     options=f"{STATISTICS} (a LayerNorm that is written out in fp16 as well)",
 )

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -84,7 +85,8 @@ def answers(vit: onnx.ModelProto, tmp_path_factory: pytest.TempPathFactory) -> d
     draw = np.random.default_rng(1)
     rows, pictures = draw.normal(size=(8, 4, WIDTH)).astype(np.float32), draw.normal(size=(4, 8, 8, 8)).astype(np.float32)
     whole, images = ("fp16", "fp8", "int4_weights", "int8_minmax+fp16"), dict(vit_digits.inputs("calibration"))
-    graphs = {f"small {text}": (lowered(small(), text, {"x": rows}), ROWS, "8.9") for text in TEXTS if "group:" not in text}
+    graphs: dict[str, tuple[onnx.ModelProto, Any, str]] = {}
+    graphs |= {f"small {text}": (lowered(small(), text, {"x": rows}), ROWS, "8.9") for text in TEXTS if "group:" not in text}
     graphs |= {f"vit {text}": (lowered(vit, text, images), IMAGES, "8.9") for text in (*whole, TEXTS[-1])}
     graphs |= {
         f"residual {text}": (lowered(residual(), text, {"x": pictures}), PICTURES, "8.9") for text in ("int8_minmax", "int8_minmax+fp16")

@@ -23,11 +23,11 @@ WEIGHT = np.random.default_rng(2).normal(size=(WIDTH, WIDTH)).astype(np.float32)
 BIAS = np.linspace(-3, 3, WIDTH, dtype=np.float32)
 
 
-def product(weight: np.ndarray = WEIGHT) -> onnx.ModelProto:  # type: ignore[type-arg]
+def product(weight: np.ndarray = WEIGHT) -> onnx.ModelProto:
     return model([node("MatMul", "x w", "h"), node("Add", "h b", "y")], {"w": weight, "b": BIAS}, *ROWS)
 
 
-def stored(graph: onnx.ModelProto, dtype: int) -> list[np.ndarray]:  # type: ignore[type-arg]
+def stored(graph: onnx.ModelProto, dtype: int) -> list[np.ndarray]:
     return [numpy_helper.to_array(t) for t in graph.graph.initializer if t.data_type == dtype]
 
 
