@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import onnx
 
 WEIGHTED = ("MatMul", "Gemm", "Conv", "ConvTranspose")
+FLOATING = (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16, onnx.TensorProto.DOUBLE)
 INDEXED = re.compile(r".*?\d+(?:\.\d+)*$")
 """A module that is one of several alike: layer.0, blocks3.1."""
 
@@ -119,13 +120,13 @@ def _piece(nodes: Sequence[str], weights: dict[str, int]) -> Unit:
 def _alone(model: onnx.ModelProto) -> Iterator[tuple[onnx.NodeProto, bool]]:
     """Each node, and whether after it a single tensor carries all that later nodes read.
 
-    Inputs of the graph, constants and what follows from shapes alone are not counted: masks and sizes are read everywhere.
+    Inputs of whole numbers, constants and what follows from shapes alone are not counted: masks and sizes are read everywhere.
     """
     last = {name: index for index, node in enumerate(model.graph.node) for name in _read(node)}
     last |= {value.name: len(model.graph.node) for value in model.graph.output}
     fixed = {tensor.name for tensor in model.graph.initializer} | {value.name for value in model.graph.input} | {""}
     inputs = {value.name for value in model.graph.input}
-    live: set[str] = set()
+    live = {value.name for value in model.graph.input if value.type.tensor_type.elem_type in FLOATING}
     for index, node in enumerate(model.graph.node):
         data = node.op_type not in ("Shape", "Constant") and any(name not in fixed or name in inputs for name in node.input)
         (live if data else fixed).update(node.output)

@@ -57,6 +57,7 @@ def test_the_rank_is_by_what_is_loud_alone_and_by_what_keeping_takes_away() -> N
     order_ = ranked(found[::-1], full=1.0)
     assert [entry.unit for entry in order_] == ["loud", "quiet", "untouched"]
     assert order_[0].score == pytest.approx((0.8 + 0.8) / 2)
+    assert order_[1].score == pytest.approx((0.2 + 0.1) / 2)
     assert order_[2].score == 0
     assert worth_refining(order_) == ("loud",)
 

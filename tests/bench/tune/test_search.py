@@ -6,6 +6,7 @@ import pytest
 
 from bench.tune.point import front
 from bench.tune.search import search
+from reports.statistics import Estimate
 from tests.bench.tune.made import MadeWorld, network, quest
 
 UNITS = [f"/blocks.{block}/{layer}" for block in range(3) for layer in ("fc1", "fc2")]
@@ -69,6 +70,17 @@ def test_a_pipeline_without_a_pass_that_does_nothing_is_not_tried_beside_the_who
     assert "all-fold" not in timed
 
 
+def test_one_program_is_timed_once_whatever_it_is_called() -> None:
+    made = world()
+    made.program = lambda case: case.precision  # type: ignore[method-assign]
+    found = search(quest(made))
+    timed = [text for text in made.log if text.startswith("time ")]
+    assert len({text.split()[2] for text in timed}) == len(timed)
+    named = {entry.case.id: entry for entry in found.points}
+    assert named["made-fold-fp32-b8-onnxruntime"].same_as == "made-none-fp32-b8-onnxruntime"
+    assert named["made-fold-fp32-b8-onnxruntime"].hand
+
+
 def test_for_every_hand_chosen_combination_the_front_has_a_point_no_worse_and_no_slower() -> None:
     found = search(quest(world()))
     hand = [entry for entry in found.points if entry.hand]
@@ -102,11 +114,14 @@ def test_even_no_time_at_all_is_no_error() -> None:
     assert any(text.startswith("timing of made-none-fp32") for text in found.untried)
 
 
-def test_the_duel_and_not_the_first_timing_decides_between_those_too_near_to_call() -> None:
-    made = world()
-    made.passes_us = {"fold": 0.0}
-    turned = quest(made)
-    made.duel = lambda one, other: type(turned.world).duel(made, other, one)  # type: ignore[method-assign]
-    found = search(turned)
-    assert found.duels
-    assert {text for text, *_ in found.duels} <= {entry.case.id for entry in found.points}
+def test_of_two_too_near_to_call_the_one_that_wins_the_duel_is_chosen() -> None:
+    choices = set()
+    for winner in ("none", "fold"):
+        made = world()
+        made.passes_us = {}
+        made.duel = lambda one, other, winner=winner: Estimate(*[1.1 if one.pipeline == winner else 0.9] * 3)  # type: ignore[method-assign,misc]
+        found = search(quest(made))
+        assert found.duels
+        assert found.winner is not None
+        choices.add((winner, found.winner.case.pipeline))
+    assert choices == {("none", "none"), ("fold", "fold")}
