@@ -62,11 +62,14 @@ def _low_high(row: Row) -> str:
 
 def _sensitivity(result: Result) -> Iterator[str]:
     for precision in dict.fromkeys(entry.precision for entry in result.sensitivity):
-        ranking = [entry for entry in result.sensitivity if entry.precision == precision]
+        every = [entry for entry in result.sensitivity if entry.precision == precision]
+        ranking = [entry for entry in every if entry.alone is not None]
         shown = ranking[:RANKED]
         yield f"Sensitivity in {precision}: {len(shown)} of {count(len(ranking), 'unit')}, the most sensitive first"
         yield f"  {'score':>6}  {'only this low':>13}  {'all but this low':>16}  {'saves us':>9}  unit"
         yield from (f"  {_sensitive(entry)}" for entry in shown)
+        if len(every) > len(ranking):
+            yield f"  {count(len(every) - len(ranking), 'unit')} could not be lowered alone; tune.json says why each"
         yield ""
 
 

@@ -143,12 +143,14 @@ def _each(quest: Quest, precision: str, parts: Sequence[Unit]) -> list[Sensitivi
 
 def _one(quest: Quest, precision: str, unit: Unit, saved_us: float | None) -> Sensitivity:
     alone = quest.probe(quest.keeping(precision, set(quest.names) - unit.nodes))
+    if alone.accuracy is None:  # Nothing in it that the precision lowers, so that keeping it changes nothing either.
+        return Sensitivity(precision, unit.label, None, None, saved_us, why=alone.reason)
     without = quest.probe(quest.keeping(precision, unit.nodes))
     return Sensitivity(
         precision=precision,
         unit=unit.label,
-        alone=noise(alone.accuracy) if alone.accuracy else None,
+        alone=noise(alone.accuracy),
         without=noise(without.accuracy) if without.accuracy else None,
         saved_us=saved_us,
-        why=alone.reason or without.reason,
+        why=without.reason,
     )
