@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from math import inf
 from typing import Any
 
 import numpy as np
 import onnx_graphsurgeon as gs
 
-from variants.attention_terms import Term, condition_of, number_of, passes, scaled
+from variants.attention_terms import SURELY_HIDDEN, Term, condition_of, number_of, passes, scaled
 from variants.explain import decline
 from variants.graph import constant
 from variants.infer import Facts, Shape
@@ -18,8 +17,6 @@ from variants.sizes import Size
 
 MIXED = "its softmax and products have other element types, or unknown ones: TensorRT's Attention takes one"
 """TensorRT-RTX 1.7: "Setting softmax precision is not supported in TensorRT Attention"."""
-SURELY_HIDDEN = -1e30
-"""A finite value that a mask writes in a score's place: from here down, adding it gives the same, as fp32 keeps 24 bits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,12 +216,12 @@ class Finder:
                     yield rest, replace(term, fill=term.fill * factor)
 
     def _added(self, tensor: gs.Tensor, factor: float) -> Term:
-        """0 here and -inf there is a condition; anything else is a tensor."""
+        """0 here and a number that surely hides there is a condition; anything else is a tensor."""
         node = tensor.inputs[0] if len(tensor.inputs) == 1 else None
         if node is not None and node.op == "Where":
             yes, no = (number_of(self.facts, side) for side in node.inputs[1:])
-            if sorted((yes or 0, no or 0)) == [-inf, 0] and None not in (yes, no):
-                return Term(condition_of(node.inputs[0]), fill=-inf, when=yes == -inf)
+            if yes is not None and no is not None and max(yes, no) == 0 and min(yes, no) <= SURELY_HIDDEN:
+                return Term(condition_of(node.inputs[0]), fill=min(yes, no) * factor, when=no == 0)
         return Term(tensor, factor)
 
     def _written_over(self, where: gs.Node, tensor: gs.Tensor) -> Term | None:

@@ -13,7 +13,7 @@ import onnx_graphsurgeon as gs
 
 from variants.attention import Attention, Heads
 from variants.attention_parts import Parts
-from variants.attention_terms import Term
+from variants.attention_terms import SURELY_HIDDEN, Term, scaled
 from variants.infer import Shape, broadcast
 from variants.sizes import sized
 
@@ -85,14 +85,22 @@ class Masks:
         return bias, shape
 
     def _added(self, term: Term, rank: int, dtype: Any) -> Aligned:
-        """A term that does not hide for certain."""
+        """A term that leaves a row that it hides whole its mean: by a number that is not the least, which ONNX Runtime takes for -inf."""
         tensor, shape = self._aligned(term.tensor, rank)
         if term.fill is not None:
-            sides = [self._number(term.fill, dtype), self._number(0.0, dtype)]
+            sides = [self._number(max(term.fill, SURELY_HIDDEN), dtype), self._number(0.0, dtype)]
             return self.wiring.node("Where", [tensor, *sides[:: 1 if term.when else -1]], f"{tensor.name}/filled", dtype), shape
+        if self._times_the_least(term.tensor):
+            tensor = self.wiring.node("Max", [tensor, self._number(SURELY_HIDDEN, dtype)], f"{tensor.name}/not_least", dtype)
         if term.factor != 1:
             tensor = self.wiring.node("Mul", [tensor, self._number(term.factor, dtype)], f"{tensor.name}/scaled", dtype)
         return tensor, shape
+
+    def _times_the_least(self, tensor: gs.Tensor) -> bool:
+        """(1 - mask) * least, as transformers wrote it for years."""
+        node = self.wiring.producer(tensor, "Mul")
+        scalar = scaled(self.parts.facts, node) if node is not None else None
+        return scalar is not None and scalar[1] < SURELY_HIDDEN and np.isfinite(scalar[1])
 
     def _shown(self, hard: Sequence[Term], rank: int) -> Aligned:
         """Where keys count by all of the conditions."""

@@ -89,6 +89,27 @@ def test_a_row_that_hides_all_keys_stays_zero_where_it_was(mask: str, option: st
 
 
 @BOTH
+@pytest.mark.parametrize("form", ["written over scores", "added by a Where", "added by a product"])
+def test_a_row_that_hides_all_keys_by_the_least_number_keeps_its_mean(form: str, option: str) -> None:
+    """ONNX Runtime's Attention takes a mask of nothing but the least number for -inf, and gives zeros."""
+    made, held = Form(mask="filled finite"), Form(mask="filled finite").constants()
+    nodes = made.nodes()
+    at = next(place for place, one in enumerate(nodes) if one.op_type == "Where")
+    if form != "written over scores":
+        nodes[at : at + 1] = [node("Where", "mask least nought", "bias"), node("Add", "bias scaled", "masked")]
+        held |= {"nought": np.float32(0)}
+    if form == "added by a product":
+        nodes[at : at + 1] = [node("Cast", "mask", "hidden", to=TensorProto.FLOAT), node("Mul", "hidden least", "bias")]
+        del held["nought"]
+    inputs = [value("x", ("batch", LENGTH, WIDTH)), value("mask", ("batch", 1, 1, LENGTH), TensorProto.BOOL)]
+    before = model(nodes, held, inputs, [value("y", ("batch", LENGTH, WIDTH))])
+    given = feeds(before, 2) | {"mask": np.array([[[[True] * LENGTH]], [[[True, False] + [True] * 3]]])}
+    after, rewrites = fuse_attention.at(option).run(before)
+    assert rewrites == 1
+    np.testing.assert_allclose(run(after, given)["y"], run(before, given)["y"], 1e-4, CLOSE)
+
+
+@BOTH
 def test_the_split_and_the_merge_of_heads_vanish(option: str) -> None:
     after, _ = fuse_attention.at(option).run(Form(key="scaled between", scale="both").model())
     assert sorted(operators(after)) == sorted([OPERATOR[option], "MatMul", "MatMul", "MatMul"])
