@@ -31,6 +31,10 @@ def test_a_quotient_by_one_term_is_exact_or_nothing() -> None:
     assert (A * 3).over(A + 1) is None
 
 
+def test_what_is_a_whole_number_of_times_more_is_not_rounded() -> None:
+    assert Spans().quotient(A * 4 + 2, sized(2)) == A * 2 + 1
+
+
 def test_a_dimension_without_a_range_is_not_negative() -> None:
     assert Spans().span(A - 3) == (-3, math.inf)
 

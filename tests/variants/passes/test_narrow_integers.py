@@ -124,6 +124,13 @@ def test_a_constant_that_does_not_fit_stays() -> None:
     assert types(narrow_integers.run(before)[0])["p"] == TensorProto.INT64
 
 
+def test_a_constant_that_does_not_fit_stays_even_where_the_result_would() -> None:
+    before = masked(node("Min", "places far", "p"), far=np.int64(2**40 + 1))
+    after, _ = narrow_integers.run(before)
+    assert types(after)["p"] == TensorProto.INT64
+    equal_outputs(before, after)
+
+
 def test_an_index_is_right_whatever_overflows_on_the_way_to_it() -> None:
     """(i * 2^20) * 2^20 - (i * 2^20) * 2^20 + i: modulo 2^32 it is i."""
     nodes = [node("Mul", "places big", "a"), node("Mul", "a big", "b"), node("Sub", "b b", "c"), node("Add", "c places", "i")]

@@ -192,7 +192,7 @@ def test_an_output_in_the_middle_keeps_its_channels_and_its_name() -> None:
 def test_a_branch_reads_the_channels_as_they_were() -> None:
     branches = {
         "then_branch": body("then", [node("ReduceMean", "h", "m", axes=[-1]), node("Add", "k m", "t")], [value("t")]),
-        "else_branch": body("else", [node("Sub", "k x", "e")], [value("e")]),
+        "else_branch": body("else", [node("ReduceMean", "h", "n", axes=[-1]), node("Sub", "k n", "e")], [value("e")]),
     }
     nodes = [node("ReduceSum", "x", "sum", keepdims=0), node("Greater", "sum nought", "positive"), node("If", "positive", "y", **branches)]
     graph = many_products(*nodes, nought=np.float32(0))
