@@ -50,8 +50,9 @@ def _sets(quest: Quest, family: Sensed) -> tuple[Kept, ...]:
         return _suffices(quest, quest.keeping(family.precision, [node for label in kept for node in nodes[label]]))
 
     ranking = family.ranking
-    cost = {entry.unit: entry.saved_us or 0.0 for entry in ranking}
-    ordered = keep_sets.order(ranking)
+    cost = dict.fromkeys(nodes, 0.0) | {entry.unit: entry.saved_us or 0.0 for entry in ranking}
+    known = keep_sets.order(ranking)
+    ordered = (*known, *(label for label in nodes if label not in known))  # What the budget left unknown is kept last.
     smallest = keep_sets.shortest(ordered, suffices)
     if smallest is None:
         return ()

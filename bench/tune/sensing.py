@@ -115,8 +115,11 @@ def _family(quest: Quest, family: Sensed, sizes: tuple[Sequence[Unit], Sequence[
     finer = {block.label: inside(block, small) for block in first if block.label in worst}
     finer = {label: parts for label, parts in finer.items() if len(parts) > 1}
     mixed = tuple(part for block in first for part in finer.get(block.label, (block,)))
-    if finer:
-        ranking = ranked(_each(quest, precision, mixed), full)
+    finest = ranked(_each(quest, precision, mixed), full) if finer else ()
+    if len(finest) == len(mixed):
+        ranking = finest
+    else:  # Half a ranking would hide what is most sensitive; that of the blocks is whole.
+        mixed = tuple(first)
     possible = _possible(quest, precision, ranking, family.gain)
     return replace(family, units=mixed, ranking=ranking, gain=possible)
 

@@ -1,6 +1,6 @@
 """vit_digits with an outlier channel: `python -m tests.bench.tune.planted_vit FOLDER` writes planted.onnx and inputs.npz.
 
-One channel behind a block's second LayerNorm becomes a thousand times as large, and the row of the product that reads it a
+One channel behind the first LayerNorm becomes a thousand times as large, and the row of the product that reads it a
 thousandth: in float32 the same function, in int8 with one scale a tensor nothing is left of the other channels.
 """
 
@@ -16,18 +16,18 @@ from onnx import numpy_helper
 from variants.export import export
 from variants.models.vit_digits import vit_digits
 
-BLOCK, CHANNEL, FACTOR = 3, 17, 1000.0
+LAYER, NORM, CHANNEL, FACTOR = "/blocks.0/attn/qkv", "blocks.0.norm1", 17, 1000.0
 
 
-def plant(model: onnx.ModelProto, block: int = BLOCK, channel: int = CHANNEL, factor: float = FACTOR) -> onnx.ModelProto:
-    """Scale a channel of `blocks.<block>.norm2` up, and its row of fc1's weight down; the model is changed in place."""
-    weight = next(node.input[1] for node in model.graph.node if node.name == f"/blocks.{block}/mlp/fc1/MatMul")
-    scaled = {weight: 1 / factor, f"blocks.{block}.norm2.weight": factor, f"blocks.{block}.norm2.bias": factor}
+def plant(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Scale a channel of NORM up, and the row of LAYER's weight that reads it down; the model is changed in place."""
+    weight = next(node.input[1] for node in model.graph.node if node.name == f"{LAYER}/MatMul")
+    scaled = {weight: 1 / FACTOR, f"{NORM}.weight": FACTOR, f"{NORM}.bias": FACTOR}
     found = [tensor for tensor in model.graph.initializer if tensor.name in scaled]
     assert len(found) == len(scaled), "the export names its weights otherwise"
     for tensor in found:
         values = numpy_helper.to_array(tensor).copy()
-        values[channel] *= scaled[tensor.name]
+        values[CHANNEL] *= scaled[tensor.name]
         tensor.CopyFrom(numpy_helper.from_array(values, tensor.name))
     return model
 

@@ -6,6 +6,7 @@ import pytest
 
 from bench.tune.point import front
 from bench.tune.search import search
+from bench.tune.sensing import sense
 from reports.statistics import Estimate
 from tests.bench.tune.made import MadeWorld, network, quest
 
@@ -26,6 +27,27 @@ def test_exactly_the_loud_unit_is_ranked_first_and_kept() -> None:
     assert found.winner.case.pipeline == "fold"
     assert found.sensitivities[0].unit == LOUD
     assert found.kept[found.winner.case.precision] == (LOUD,)
+
+
+def test_of_many_units_blocks_come_first_and_the_worst_is_refined(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bench.tune.sensing.MOST_UNITS", 1)
+    made = world()
+    found = search(quest(made))
+    assert found.winner is not None
+    assert found.winner.case.precision == "int8_minmax~/blocks.1/fc1/MatMul"
+    assert [entry.unit for entry in found.sensitivities] == [LOUD, "/blocks.0", "/blocks.2", "/blocks.1/fc2"]
+
+
+def test_where_the_budget_ends_in_the_refinement_the_blocks_are_what_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bench.tune.sensing.MOST_UNITS", 1)
+    seen = set()
+    for seconds in range(10, 120):
+        sensed = sense(quest(world(), seconds=seconds))
+        labels = tuple(entry.unit for entry in sensed[0].ranking)
+        assert {unit.label for unit in sensed[0].units} >= set(labels)
+        seen.add(labels)
+    assert ("/blocks.1", "/blocks.0", "/blocks.2") in seen
+    assert (LOUD, "/blocks.0", "/blocks.2", "/blocks.1/fc2") in seen
 
 
 def test_where_the_whole_precision_is_good_enough_nothing_is_kept() -> None:
