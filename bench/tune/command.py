@@ -162,7 +162,11 @@ def _session(options: argparse.Namespace, preset: Preset, space: Space, artefact
     digest = hashlib.sha256("\0".join([case.id, export, *tried, *own]).encode()).hexdigest()[:8]
     safe = "".join(character if character.isalnum() or character in "._-" else "_" for character in space.variant)
     folder = options.output or options.results / f"tune-{safe}-b{space.batch}-{space.backend}-{digest}"
-    return open_session(folder.parent, options.cache, preset, "tune", folder.name)
+    session = open_session(folder.parent, options.cache, preset, "tune", folder.name)
+    if Notebook(folder / NOTES).remember("search", "of", lambda: digest, str) != digest:
+        session.lock.close()
+        raise UserError(f"{folder}: holds a search of another model, machine or code; remove it or choose another --output")
+    return session
 
 
 def _words(options: argparse.Namespace) -> tuple[str, ...]:

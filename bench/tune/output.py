@@ -50,6 +50,8 @@ def _front(result: Result) -> Iterator[str]:
         ratio = f"{times(row.speedup.value)} ({range_times(row.speedup)})"
         figures = f"{latency:>20}  {ratio:>22}  {row.said:<16} {row.held_out or '-':<16}"
         yield f"  {figures} {'yes' if row.within else 'no':<5} {row.passes}  {row.precision}"
+    if result.noise:
+        yield f"  noise: the raw export against its own copy read {times(result.noise.value)} ({range_times(result.noise)})"
     noted = [note for row in result.front for note in row.notes]
     yield from (f"  note: {note}" for note in dict.fromkeys(noted))
     yield ""

@@ -16,7 +16,8 @@ from reports.wording import decibel
 class Point(msgspec.Struct, frozen=True):
     """A measured case; `loss` is in the goal's sense (lower is better), `within` whether it is allowed.
 
-    `latency_us` is a run's, `speedup` against the raw fp32 export that took turns with it. `hand` marks a combination of the
+    `latency_us` is a run's, `speedup` against the raw fp32 export that took turns with it; that export itself is 1 by definition,
+    whatever noise its own copy showed. `hand` marks a combination of the
     presets, `same_as` the case whose plan is the same program, where that was timed instead.
     """
 
@@ -31,6 +32,9 @@ class Point(msgspec.Struct, frozen=True):
     same_as: str = ""
 
 
+SELF = Estimate(1.0, 1.0, 1.0)
+
+
 def point(record: Record, goal: Goal, hand: bool = False, alias: Case | None = None) -> Point | None:
     """The point of a record, None where it was not timed; under the name of `alias`, where that is the same program."""
     outcome, accuracy = record.outcome, record.accuracy
@@ -39,12 +43,13 @@ def point(record: Record, goal: Goal, hand: bool = False, alias: Case | None = N
     snr = decibel(accuracy.worst_snr_db)
     text = f"SNR {snr}{'' if snr == 'equal' else ' dB'}, {accuracy.change}"
     same = record.case.id if alias and alias != record.case else ""
+    speedup = SELF if outcome.baseline == record.case.id else outcome.speedup
     return Point(
         alias or record.case,
         goal.loss(accuracy),
         goal.holds(accuracy),
         outcome.median_us,
-        outcome.speedup,
+        speedup,
         text,
         outcome.notes,
         hand,

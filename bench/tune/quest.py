@@ -71,7 +71,8 @@ class Show(Protocol):
 class Found:
     """What a search came to; `left_out` says why something was not timed, `untried` what the budget did not allow.
 
-    `kept` names the units that each precision text keeps high, `halves` the loss on (the choosing, the held-out) half by case.
+    `kept` names the units that each precision text keeps high, `halves` the loss on (the choosing, the held-out) half by
+    case, `noise` the raw export against its own copy.
     """
 
     points: list[Point] = field(default_factory=list)
@@ -82,6 +83,7 @@ class Found:
     untried: list[str] = field(default_factory=list)
     nearest: dict[str, float] = field(default_factory=dict)
     halves: dict[str, tuple[float, float]] = field(default_factory=dict)
+    noise: Estimate | None = None
     winner: Point | None = None
 
 

@@ -82,6 +82,7 @@ class Result(msgspec.Struct, frozen=True):
     untried: tuple[str, ...]
     nearest: str
     data: str
+    noise: Estimate | None
     seconds: float
 
 
@@ -109,6 +110,7 @@ def result(found: Found, request: Request, goal: Goal, environment: Environment,
         untried=tuple(found.untried),
         nearest=_nearest(found, goal),
         data=DATA,
+        noise=found.noise,
         seconds=seconds,
     )
 

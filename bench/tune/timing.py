@@ -11,7 +11,7 @@ from bench.tune.point import Point, fastest, point
 from bench.tune.quest import Quest
 from common.errors import UserError
 from reports.case import Case
-from reports.record import Record
+from reports.record import Measured, Record
 from reports.wording import times
 
 SHARE = 0.9
@@ -50,6 +50,8 @@ class Timer:
             return
         record = self.programs.get(program) or world.record(case)
         self.programs[program] = record
+        if isinstance(record.outcome, Measured) and record.outcome.baseline == record.case.id:
+            found.noise = record.outcome.speedup
         made = point(record, self.quest.goal, hand, case)
         if made is not None:
             found.points.append(made)

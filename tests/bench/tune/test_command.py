@@ -126,6 +126,13 @@ def test_another_goal_uses_what_is_known(resumed: Resumed, model: Path) -> None:
     assert (records.read_bytes(), notes.read_bytes()) == before
 
 
+def test_a_folder_of_another_search_is_refused(resumed: Resumed, model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(words(model, "snr 20dB", "--batch", "2", "--output", str(resumed.folder), "--cache", str(resumed.cache)))
+    assert stop.value.code == 2
+    assert "holds a search of another model, machine or code; remove it or choose another --output" in capsys.readouterr().err
+
+
 def test_ctrl_c_shows_the_best_so_far_and_says_how_to_go_on(
     resumed: Resumed, model: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

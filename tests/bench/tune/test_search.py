@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from bench.tune.point import front
 from bench.tune.search import search
 from bench.tune.sensing import sense
+from reports.case import Case
+from reports.record import Measured, Record
 from reports.statistics import Estimate
 from tests.bench.tune.made import MadeWorld, network, quest
 
@@ -101,6 +104,26 @@ def test_one_program_is_timed_once_whatever_it_is_called() -> None:
     named = {entry.case.id: entry for entry in found.points}
     assert named["made-fold-fp32-b8-onnxruntime"].same_as == "made-none-fp32-b8-onnxruntime"
     assert named["made-fold-fp32-b8-onnxruntime"].hand
+
+
+def test_the_raw_export_is_as_fast_as_itself_whatever_noise_its_copy_showed() -> None:
+    made = world()
+    plain = made.record
+
+    def noisy(case: Case) -> Record:
+        record = plain(case)
+        outcome = record.outcome
+        assert isinstance(outcome, Measured)
+        name = "made-none-fp32-b8-onnxruntime"
+        double = tuple((2 * us,) for (us,) in outcome.baseline_blocks_us)
+        itself = msgspec.structs.replace(outcome, baseline=name, baseline_blocks_us=double)
+        return msgspec.structs.replace(record, outcome=itself) if case.id == name else record
+
+    made.record = noisy  # type: ignore[method-assign]
+    found = search(quest(made))
+    assert next(entry for entry in found.points if entry.case.id == "made-none-fp32-b8-onnxruntime").speedup.value == 1
+    assert found.noise is not None
+    assert found.noise.value == pytest.approx(2)
 
 
 def test_for_every_hand_chosen_combination_the_front_has_a_point_no_worse_and_no_slower() -> None:
