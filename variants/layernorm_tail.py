@@ -104,7 +104,7 @@ def _expanded(root: _Root, after: list[gs.Node], centred: Centred, outputs: set[
     if product is None or shift is None or len(last) != 1 or len(before := readers(shift.outputs[0])) != 1:
         raise NearMiss(where, "the reciprocal deviation is read twice, and not as x * r + (bias - mean * r)")
     (end,), (sub,) = last, before
-    if sub.op != "Sub" or sub.inputs[1] is not shift.outputs[0]:
+    if sub.op != "Sub":
         return None
     if sub is end and end.inputs[0] is product.outputs[0]:
         return _checked(_shifted(_scaled(Tail(root.epsilon, end.outputs[0], root.scale), len(centred.axes), outputs), outputs), centred)

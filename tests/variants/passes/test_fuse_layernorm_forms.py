@@ -193,6 +193,9 @@ DECLINED: dict[str, tuple[Callable[[Term], Any], str]] = {
     ),
     "the other way round": (lambda x: (mean(x) - x) / sqrt(variance(x) + EPS), "no LayerNorm"),
     "another x in the quotient": (lambda x: (x * 2 - mean(x)) / sqrt(variance(x) + EPS), "no LayerNorm"),
+    "rounded values in the quotient": (lambda x: centred(x.to(FP16).to(FP32)) / sqrt(variance(x) + EPS), "no LayerNorm"),
+    "a quotient centred over more axes": (lambda x: (x - mean_of(x, axes=[-2, -1])) / sqrt(variance(x) + EPS), "no LayerNorm"),
+    "TensorFlow's with the shift's sign turned": (lambda x: (lambda r: x * r + (mean(x) * r - BIAS))(inverse(x)), "no LayerNorm"),
     "a cube root": (lambda x: centred(x) / (variance(x) + EPS) ** 0.333, "no LayerNorm"),
     "two scales": (lambda x: SCALE * centred(x) * (inverse(x) * SCALE), "no LayerNorm"),
 }

@@ -127,9 +127,10 @@ def test_of_two_norms_of_one_sum_one_is_fused_and_the_other_reads_the_kept_sum()
 
 
 def test_a_bias_that_something_else_reads_too_stays() -> None:
-    graph = written(lambda x, skip: (lambda b: (norm(b + skip), b))(x + BIAS), TWO, (Y, TOTAL), opset=17)
+    graph = written(lambda x, skip: (lambda b: (norm(b + skip), relu(b)))(x + BIAS), TWO, (Y, TOTAL), opset=17)
     after, rewrites = fuse_skip_layernorm.run(graph)
-    assert (rewrites, operators(after)) == (1, ["Add", "SkipLayerNormalization"])
+    assert (rewrites, sorted(operators(after))) == (1, ["Add", "Relu", "SkipLayerNormalization"])
+    assert len(fused(after)[0].input) == 4, "the sum with the bias is there already"
     equal_outputs(graph, after)
 
 
