@@ -16,9 +16,10 @@ AGAIN = "measure again: python -m bench.gpu.run, then python -m bench.gpu.keep"
 class GpuCase(msgspec.Struct, frozen=True):
     """One case. `graph` says "captured", or why its kernels were launched one by one; `on_cpu` which nodes ran on the CPU.
 
-    `steps` are (pass or precision, rewrites, nodes after it), `operators` the nodes of the plan by type. `median_us` is the
-    median of one synchronous run with inputs and outputs on the GPU, `over_raw` how many times faster than the raw export in
-    the same precision, batch and backend, `over_fp32` than the raw export in fp32, which took turns with it. `blocks_us` are
+    `plan` begins the plan's sha256, `steps` are (pass or precision, rewrites, nodes after it), `operators` the plan's nodes by
+    type. `median_us` is the median of one synchronous run with inputs and outputs on the GPU, `over_raw` how many times faster
+    the plan is than the raw export in the same precision, batch and backend, both by their steadiest measurement where a plan
+    was timed under several names; `over_fp32` than the raw export in fp32, which took turns with it. `blocks_us` are
     the medians of its blocks, `baseline_us` those of that raw export's; `loads` consecutive ones came from one load each.
     None, empty or 0 where `outcome` is not "measured"; `reason` says why not.
     """
@@ -28,6 +29,7 @@ class GpuCase(msgspec.Struct, frozen=True):
     reason: str = ""
     graph: str = ""
     on_cpu: str = ""
+    plan: str = ""
     steps: tuple[tuple[str, int, int], ...] = ()
     operators: dict[str, int] = msgspec.field(default_factory=dict)
     median_us: Estimate | None = None
