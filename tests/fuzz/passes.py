@@ -7,7 +7,7 @@ import time
 
 from hypothesis import HealthCheck, Phase, given, seed, settings
 
-from tests.variants.pass_contract import PASSES, SMALL_SHAPES, broken, setting, small_feeds
+from tests.variants.pass_contract import PASSES, SMALL_SHAPES, broken, moved_by, setting, small_feeds
 from tests.variants.random_graphs import Plan, build, plans
 
 
@@ -23,7 +23,7 @@ def fuzz(name: str, examples: int, start: int) -> str:
         phases=[Phase.generate, Phase.shrink],
         suppress_health_check=list(HealthCheck),
     )
-    @given(plans(12))
+    @given(plans(12, moved_by(name)))
     def search(plan: Plan) -> None:
         model = build(plan)
         said = broken(PASSES[name], model, small_feeds(model, SMALL_SHAPES), setting(model))

@@ -112,21 +112,27 @@ def broken(declared: Declared[GraphPass], before: onnx.ModelProto, inputs: Seque
         return f"{rewrites} rewrites, but the model is {'the same' if rewrites else 'another'}"
     if after == before:
         return ""
+    if wrong := _invalid(after) or _interface(graph_pass, before, after, known):
+        return wrong
+    taken = [given for given in inputs if _takes(after, given)]
+    return numbers(before, after, taken) or _twice(declared, graph_pass, after, taken)
+
+
+def _invalid(model: onnx.ModelProto) -> str:
     try:
-        onnx.checker.check_model(after, full_check=True)
+        onnx.checker.check_model(model, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
         return f"invalid: {' '.join(str(error).split())[:300]}"
-    if wrong := _interface(graph_pass, before, after, known):
-        return wrong
-    sizes = [given for given in inputs if _takes(after, given)]
-    if wrong := numbers(before, after, sizes):
-        return wrong
+    return ""
+
+
+def _twice(declared: Declared[GraphPass], graph_pass: GraphPass, after: onnx.ModelProto, inputs: Sequence[Tensors]) -> str:
     twice, again = graph_pass.run(copy(after))
     if ours(declared):
         return f"a second application rewrites {again} more" if again else ""
     if len(twice.graph.node) > len(after.graph.node):
         return "a second application grows the graph"
-    return numbers(after, twice, sizes[:1])
+    return numbers(after, twice, inputs[:1])
 
 
 def interface(model: onnx.ModelProto) -> list[tuple[str, int, list[str | int]]]:
@@ -171,6 +177,18 @@ def _is_half(model: onnx.ModelProto) -> bool:
         a.i for graph in graphs(model.graph) for node in graph.node if node.op_type == "Cast" for a in node.attribute if a.name == "to"
     }
     return bool((types | casts) & {TensorProto.FLOAT16, TensorProto.BFLOAT16})
+
+
+@cache
+def moved_by(name: str) -> tuple[int, ...]:
+    """The kinds of fragments of a random graph that this pass does something to, each by itself; none is tried for a library."""
+    from tests.variants.random_graphs import alone
+
+    kinds: dict[int, bool] = {}
+    for kind, model in alone() if ours(PASSES[name]) else ():
+        if not kinds.get(kind):
+            kinds[kind] = fitted(PASSES[name], setting(model)).value.run(model)[1] > 0
+    return tuple(kind for kind, moved in kinds.items() if moved)
 
 
 @cache

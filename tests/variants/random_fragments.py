@@ -235,12 +235,24 @@ def pooled(b: Builder, x: Tensor, s: Step) -> Tensor | None:
     return Tensor(b.reduced("ReduceMean", x.name, [axis], 0), (*x.shape[:axis], *x.shape[axis + 1 :]))
 
 
+def integers(b: Builder, x: Tensor, s: Step) -> Tensor | None:
+    """Indices in int64 that are computed with, then pick rows of a table or are added as they are."""
+    if len(x.shape) < 2 or not isinstance(x.shape[-1], int):
+        return None
+    best = b.op("ArgMax", [x.name], axis=-1, keepdims=1)
+    index = b.op("Mod", [b.op("Add", [b.op("Mul", [best, b.ints(1 + s.b % 3)]), b.ints(s.c)]), b.ints(5)])
+    if s.a % 2:
+        return Tensor(b.op("Add", [x.name, as_float(b, index)]), x.shape)
+    rows = b.op("Gather", [b.weight(5, x.shape[-1]), b.op("Squeeze", [index, b.ints(-1)])])
+    return Tensor(b.op("Add", [x.name, rows]), x.shape)
+
+
 def _fragments() -> tuple[Fragment, ...]:
     from tests.variants.random_motifs import MOTIFS
     from tests.variants.random_moves import MOVES
 
     plain: tuple[Fragment, ...] = (unary, with_constant, product, layernorm, gelu, attention, softmax, of_two, skip_layernorm, folded)
-    rare: tuple[Fragment, ...] = (conv, mask, halves, branch, loop, dead_end, pooled, twice_the_weight)
+    rare: tuple[Fragment, ...] = (conv, mask, halves, branch, loop, dead_end, pooled, twice_the_weight, integers)
     return (*plain, *MOVES, *MOTIFS, *rare)
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,7 @@ Shape = tuple[Dim, ...]
 SHAPES: tuple[Shape, ...] = ((BATCH, 4, 8), (BATCH, "length", 8), (BATCH, 8, 4, 4), (BATCH, 8), (2, 6, 8), (BATCH, 2, 3, 4))
 """Of the input x, float32; channels stand second where there are four dimensions."""
 OPSETS = (13, 17, 18, 20)
-KINDS = 41
+KINDS = 42
 """How many fragments there are; a test holds it."""
 
 
@@ -156,10 +157,14 @@ def as_float(builder: Builder, name: str) -> str:
     return builder.op("Cast", [name], to=TensorProto.FLOAT)
 
 
-def plans(most: int = 8) -> st.SearchStrategy[Plan]:
-    """Lists of up to `most` steps and what is around them, simplest first; the usual shapes of a transformer more often."""
+def plans(most: int = 8, near: Sequence[int] = ()) -> st.SearchStrategy[Plan]:
+    """Lists of up to `most` steps and what is around them, simplest first; the usual shapes of a transformer more often.
+
+    Of the kinds `near` there are as many as of all others together.
+    """
     small = st.integers(0, 11)
-    step = st.builds(Step, st.sampled_from(range(KINDS)), st.integers(0, 3), small, small, small)
+    kinds = st.sampled_from(range(KINDS))
+    step = st.builds(Step, st.one_of(kinds, st.sampled_from(near)) if near else kinds, st.integers(0, 3), small, small, small)
     steps = st.one_of(st.lists(step, min_size=1, max_size=3), st.lists(step, min_size=4, max_size=most))
     return st.builds(
         Plan,
@@ -169,3 +174,18 @@ def plans(most: int = 8) -> st.SearchStrategy[Plan]:
         st.lists(st.integers(0, 11), max_size=2).map(tuple),
         st.booleans().map(lambda nodes: not nodes),
     )
+
+
+TRIED = ((0, 0, 0), (1, 1, 1), (1, 2, 1), (2, 2, 4))
+
+
+@cache
+def alone() -> tuple[tuple[int, onnx.ModelProto], ...]:
+    """Every kind of fragment by itself in a few forms, on each shape that it suits."""
+    found = {}
+    for kind in range(KINDS):
+        for shape in (SHAPES[1], SHAPES[2]):
+            for a, b, c in TRIED:
+                model = build(Plan((Step(kind, 0, a, b, c), Step(kind, 0, a, b, c)), shape))
+                found[kind, model.SerializeToString()] = model
+    return tuple((kind, model) for (kind, _), model in found.items() if len(model.graph.node) > 2)

@@ -51,8 +51,8 @@ def three_products(b: Builder, x: Tensor, s: Step) -> Tensor | None:
     if s.c % 3 == 1:
         b.tensors.append(Tensor(parts[-1], x.shape))
     whole = parts[0]
-    for part in parts[1:]:
-        whole = b.op("Mul" if s.c % 2 else "Add", [whole, b.op("Tanh", [part])])
+    for one in parts[1:]:
+        whole = b.op("Mul" if s.c % 2 else "Add", [whole, b.op("Tanh", [one])])
     return Tensor(whole, x.shape)
 
 

@@ -8,7 +8,7 @@ import onnx
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 
-from tests.variants.pass_contract import PASSES, broken, ours, setting, small_feeds
+from tests.variants.pass_contract import PASSES, broken, moved_by, ours, setting, small_feeds
 from tests.variants.random_fragments import FRAGMENTS
 from tests.variants.random_graphs import KINDS, SHAPES, Plan, Step, build, plans
 
@@ -35,7 +35,7 @@ built = cache(build)
 @pytest.mark.parametrize("name", PASSES)
 def test_a_pass_holds_its_contract_on_random_graphs(name: str) -> None:
     @suite(EXAMPLES if ours(PASSES[name]) else LIBRARY_EXAMPLES)
-    @given(plans())
+    @given(plans(near=moved_by(name)))
     def holds(plan: Plan) -> None:
         model = built(plan)
         assert not broken(PASSES[name], model, small_feeds(model, SHAPES_COMPARED), setting(model))
