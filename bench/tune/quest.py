@@ -8,8 +8,8 @@ from typing import Protocol
 
 import onnx
 
-from bench.precisions import KEEP
 from bench.precisions import find as find_precision
+from bench.precisions import keeping
 from bench.tune.budget import Budget
 from bench.tune.candidates import Space
 from bench.tune.goal import Goal
@@ -104,8 +104,8 @@ class Quest:
         return self.world.probe(self.space.case(self.space.start, precision), half)
 
     def keeping(self, precision: str, nodes: Iterable[str]) -> str:
-        """The precision with these nodes of the starting graph kept, as it is written."""
-        return KEEP.join((precision, *cover(nodes, self.names)))
+        """The precision with these nodes of the starting graph kept out of all its parts, as it is written."""
+        return keeping(precision, cover(nodes, self.names))
 
     def accepts(self, precision: str, accuracy: Accuracy) -> bool:
         """Whether goal and the precision's own bounds hold: what those refuse is never timed."""

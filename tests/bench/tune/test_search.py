@@ -32,6 +32,12 @@ def test_exactly_the_loud_unit_is_ranked_first_and_kept() -> None:
     assert found.kept[found.winner.case.precision] == (LOUD,)
 
 
+def test_of_a_precision_of_two_parts_nodes_are_kept_out_of_both() -> None:
+    asked = quest(world())
+    asked.names = tuple(node.name for node in asked.world.graph(asked.space.case("none", "fp32")).graph.node)
+    assert asked.keeping("int8_minmax+fp16", {f"{LOUD}/MatMul"}) == f"int8_minmax~{LOUD}/MatMul+fp16~{LOUD}/MatMul"
+
+
 def test_of_many_units_blocks_come_first_and_the_worst_is_refined(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bench.tune.sensing.MOST_UNITS", 1)
     made = world()
