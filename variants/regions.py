@@ -209,12 +209,12 @@ def _distinct(tensors: Iterable[gs.Tensor]) -> list[gs.Tensor]:
     return list({id(tensor): tensor for tensor in tensors}.values())
 
 
-def seeds(wiring: Wiring, facts: Facts) -> Iterator[tuple[Layout, gs.Node]]:
-    """Where a layout node could be moved: forwards over what reads it, backwards over what it reads. Shape arithmetic is left out."""
+def seeds(wiring: Wiring, facts: Facts) -> Iterator[tuple[gs.Node, Layout, gs.Node]]:
+    """Layout nodes, and where each could be moved: forwards over what reads it, backwards over what it reads; no shape arithmetic."""
     for node in list(wiring.graph.nodes):
         if node.outputs and node.inputs and facts.value(node.outputs[0]) is None and (move := layout(facts, node)) and len(move.axes) > 1:
             for reader in wiring.readers(node.outputs[0]):
-                yield move, reader
+                yield node, move, reader
             maker = wiring.producer(node.inputs[0])
             if maker is not None and move.rank > 1:
-                yield move.inverse(), maker
+                yield node, move.inverse(), maker

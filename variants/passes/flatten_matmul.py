@@ -9,6 +9,12 @@ one -1, or by the sizes of what came in. A region is left where that takes more 
 On matrices ONNX Runtime adds the bias inside the product (its fusion to Gemm takes no tensor of three dimensions);
 `flatten_matmul:gemm` writes that Gemm itself, `flatten_matmul` leaves a MatMul and an Add, which quantisers know better, and
 `flatten_matmul:every` does so to every product, a lone one between its own pair included.
+
+It is in `all` by measurement (ONNX Runtime 1.31.1 on the CPU, one thread, paired, on a machine with other work; how many times
+faster than without, behind fold, merge_reshapes, move_layout, fuse_gelu and fuse_layernorm, 95 % interval): vit_digits
+1.10 [1.05, 1.16], 1.17 [1.04, 1.28] and 1.12 [1.07, 1.15] at batch 1, 8 and 32; bert:tiny 1.18 [1.17, 1.19], 1.08
+[1.03, 1.28] and 1.06 [0.98, 1.18]; the WeNet decoder and DAB-DETR no difference that could be seen. A part of it is that
+ONNX Runtime then makes no BiasGelu, which is slower there than Gemm and Gelu. No GPU was measured.
 """
 
 from __future__ import annotations

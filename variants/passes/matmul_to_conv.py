@@ -4,7 +4,9 @@ Transpose(Transpose(x, to channels last) @ W + b, to channels first) -> Conv(x, 
 
 x is [n, c, ...] with one to three axes behind the channels. Between two Transposes there may be several products and what
 is elementwise (an MLP); a LayerNorm over the channels ends it, as its kernels want them last. `matmul_to_conv:all` does it
-to every product, each between two Transposes of its own: for measuring what that costs.
+to every product, each between two Transposes of its own: for measuring what that costs. On the CPU (ONNX Runtime, one
+thread, paired, batch 1) that is 0.30 [0.26, 0.54] times the speed for vit_digits, 0.84 [0.83, 0.86] for bert:tiny, 0.86
+[0.85, 0.88] for uniformer_s:tiny; so this is done only where Transposes go.
 """
 
 from __future__ import annotations
@@ -77,7 +79,8 @@ def rewrite(graph: gs.Graph, option: str) -> tuple[gs.Graph, int]:
 
 def _paying(wiring: Wiring, facts: Facts) -> int:
     """The first region with a product in it that leaves fewer Transposes; the products in it, 0 where there is none."""
-    for layout, start in seeds(wiring, facts):
+    left: list[str] = []
+    for _, layout, start in seeds(wiring, facts):
         if len(layout.axes) not in RANKS or layout != channels_last(len(layout.axes)):
             continue
         view = View(wiring, facts, layout, Products())
@@ -87,8 +90,9 @@ def _paying(wiring: Wiring, facts: Facts) -> int:
         products = [node for node in members.values() if product(node)]
         if products and transposes < 0 and nodes <= 0:
             return _converted(view, members)
-        for node in products:
-            decline(node.outputs[0].name, "as a convolution it would need as many Transposes as before")
+        left += [node.outputs[0].name for node in products]
+    for name in left:
+        decline(name, "as a convolution it would need as many Transposes as before")
     return 0
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import onnx_graphsurgeon as gs
 
+from variants.explain import decline
 from variants.graph_pass import Stage, surgeon
 from variants.infer import Facts, infer
 from variants.regions import View, seeds
@@ -28,13 +29,17 @@ def rewrite(graph: gs.Graph) -> tuple[gs.Graph, int]:
 
 
 def _moved(wiring: Wiring, facts: Facts) -> bool:
-    for move, start in seeds(wiring, facts):
+    left = []
+    for place, move, start in seeds(wiring, facts):
         view = View(wiring, facts, move)
         if not move.identity and view.takes(start):
             (transposes, nodes), members = view.grown(start)
             if transposes <= 0 and nodes < 0:
                 view.rewrite(members)
                 return True
+            left += [place] if move.moves else []
+    for place in left:
+        decline(place.outputs[0].name, "moved through what is around it, as many layout nodes would remain")
     return False
 
 

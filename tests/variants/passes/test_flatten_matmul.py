@@ -81,10 +81,11 @@ def test_a_matrix_is_left_and_four_dimensions_are_flattened(shape: tuple[str | i
     assert moves(after) == ({"Reshape": 2} if len(shape) > 2 else {})
 
 
-def test_what_is_joined_to_a_constant_row_by_row_is_left_out() -> None:
+@pytest.mark.parametrize("lead", [(3, 4), (1, 1)])
+def test_what_is_joined_to_a_constant_row_by_row_is_left_out(lead: tuple[int, int]) -> None:
     nodes = [node("MatMul", "x w", "p"), node("Concat", "p more", "c", axis=-1), node("MatMul", "c v", "y")]
-    held = {"w": weights(), "v": weights(10, WIDTH), "more": np.arange(24, dtype=np.float32).reshape(3, 4, 2)}
-    before = model(nodes, held, [value("x", (3, 4, WIDTH))], [value("y", (3, 4, WIDTH))])
+    held = {"w": weights(), "v": weights(10, WIDTH), "more": np.ones((*lead, 2), np.float32)}
+    before = model(nodes, held, [value("x", (*lead, WIDTH))], [value("y", (*lead, WIDTH))])
     assert moves(rewritten(EVERY, before, 2)) == {"Reshape": 4}
 
 
@@ -104,6 +105,22 @@ def test_a_region_that_leaves_and_comes_back_makes_no_circle() -> None:
     ]
     after = rewritten(EVERY, model(nodes, {"w": weights()}, [value("x", FREE)], [value("y", FREE)]), 2)
     assert count(after, "MatMul") == [2]
+
+
+def test_the_sizes_of_the_way_back_are_of_something_that_does_not_wait_for_it() -> None:
+    nodes = [
+        node("Reshape", "x together", "a"),
+        node("Tanh", "a", "g"),
+        node("Sigmoid", "g", "h"),
+        node("MatMul", "h w", "q"),
+        node("Transpose", "q", "t", perm=[0, 2, 1]),
+        node("Softmax", "t", "s", axis=-1),
+        node("Transpose", "s", "u", perm=[0, 2, 1]),
+        node("Add", "u q", "v"),
+        node("MatMul", "v w", "y"),
+    ]
+    held = {"w": weights(), "together": np.array([0, 0, WIDTH])}
+    rewritten(EVERY, model(nodes, held, [value("x", ("batch", "rows", 2, 4))], [value("y", FREE)]), 2)
 
 
 def test_a_product_that_is_an_output_or_that_a_branch_reads_keeps_its_shape() -> None:

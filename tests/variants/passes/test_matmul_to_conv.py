@@ -9,6 +9,7 @@ import pytest
 from tests.variants.graphs import WIDTH, branch, model, node, operators, value
 from tests.variants.more_graphs.layout import FREE, IMAGE, mlp, mlp_between_transposes, mlp_weights, weights
 from tests.variants.passes.layout_checks import moves, rewritten
+from variants.explain import listening
 from variants.passes.matmul_to_conv import matmul_to_conv
 
 
@@ -49,7 +50,9 @@ def test_a_product_without_bias_may_write_an_output_of_the_graph() -> None:
 def test_one_transpose_alone_stays_a_product() -> None:
     nodes = [node("Transpose", "x", "h", perm=[0, 2, 3, 1]), *mlp("h", "y")]
     before = model(nodes, mlp_weights(), [value("x", IMAGE)], [value("y", ("batch", "height", "width", WIDTH))])
-    assert moves(rewritten(matmul_to_conv, before, 0)) == {"Transpose": 1}
+    with listening() as heard:
+        assert moves(rewritten(matmul_to_conv, before, 0)) == {"Transpose": 1}
+    assert heard == ["p1: as a convolution it would need as many Transposes as before"]
 
 
 def test_a_second_reader_of_the_channels_last_tensor_keeps_its_transpose() -> None:

@@ -68,6 +68,13 @@ def test_what_else_reads_the_tensor_between_keeps_the_first() -> None:
     assert moves(rewritten(merge_transposes, before, 1)) == {"Transpose": 1}
 
 
+def test_an_operator_of_the_same_name_in_another_domain_is_not_looked_at() -> None:
+    before = chain([0, 2, 1], [0, 2, 1])
+    before.graph.node[0].domain = "somewhere.else"
+    before.opset_import.append(onnx.helper.make_opsetid("somewhere.else", 1))
+    assert merge_transposes.run(before) == (before, 0)
+
+
 def test_two_transposes_of_one_tensor_by_one_order_are_one() -> None:
     nodes = [
         node("Transpose", "x", "h", perm=[0, 2, 1]),

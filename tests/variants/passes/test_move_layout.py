@@ -12,6 +12,7 @@ from onnx import TensorProto
 from tests.variants.graphs import WIDTH, Norm, affine, branch, model, node, operators, value
 from tests.variants.more_graphs.layout import IMAGE, half_moves, mlp, mlp_weights, sliding_mask, squeezed_and_back, two_biases
 from tests.variants.passes.layout_checks import moves, rewritten
+from variants.explain import listening
 from variants.layout import Layout
 from variants.passes.move_layout import move_layout
 
@@ -114,10 +115,12 @@ def test_a_product_is_no_elementwise_operator() -> None:
     assert moves(rewritten(move_layout, before, 0)) == {"Transpose": 2}
 
 
-def test_moving_where_as_many_would_remain_is_declined() -> None:
+def test_moving_where_as_many_would_remain_is_declined_and_said() -> None:
     nodes = [node("Transpose", "x", "h", perm=[0, 2, 1]), node("Exp", "h", "y"), node("Softmax", "h", "z", axis=-1)]
     before = model(nodes, outputs=[value("y", TURNED), value("z", TURNED)])
-    assert moves(rewritten(move_layout, before, 0)) == {"Transpose": 1}
+    with listening() as heard:
+        assert moves(rewritten(move_layout, before, 0)) == {"Transpose": 1}
+    assert heard == ["h: moved through what is around it, as many layout nodes would remain"]
 
 
 def test_an_addition_to_something_that_is_not_transposed_is_left() -> None:
@@ -153,6 +156,13 @@ def test_a_tensor_between_that_a_branch_reads_or_that_is_an_output_has_the_layou
     made = branch([node("Transpose", "t0", "t", perm=[0, 2, 1])], [node("Add", "g w", "e")], before)
     made.graph.output.append(value("t0", TURNED))
     assert moves(rewritten(move_layout, made, 1)) == {"Transpose": 1}
+
+
+def test_an_axis_of_size_one_that_an_addition_makes_longer_changes_place_with_the_others() -> None:
+    nodes = [node("Unsqueeze", "x at", "h"), node("Add", "h c", "g"), node("Transpose", "g", "y", perm=[0, 2, 1])]
+    held = {"at": np.array([2]), "c": np.arange(3, dtype=np.float32)}
+    before = model(nodes, held, [value("x", ("batch", 4))], [value("y", ("batch", 3, 4))])
+    assert moves(rewritten(move_layout, before, 1)) == {"Unsqueeze": 1}
 
 
 def test_a_rank_that_is_not_known_is_left_alone() -> None:
