@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from bench.backend import Backend, BuildInfo, BuildOptions
-from variants.precision import carries
+from bench.backends._onnxruntime_quantised import prepare
 
 if TYPE_CHECKING:
     import onnxruntime as ort
 
-CONTRIB = "com.microsoft"
+CONTRIB, CPU = "com.microsoft", "CPUExecutionProvider"
 Providers: TypeAlias = tuple[tuple[str, Mapping[str, str]], ...]
 
 
@@ -38,6 +38,7 @@ def settings(options: BuildOptions) -> ort.SessionOptions:
 
 def optimise(model: Path, plan: Path, options: BuildOptions, providers: Providers) -> ort.InferenceSession:
     """Write the graph as `providers` optimise it, every batch at once: it keeps its free dimensions. Raises what ONNX Runtime raises."""
+    import onnx
     import onnxruntime as ort
 
     chosen = settings(options)
@@ -46,16 +47,14 @@ def optimise(model: Path, plan: Path, options: BuildOptions, providers: Provider
     if any(file.name.startswith(model.name) and file != model for file in model.parent.iterdir()):
         # Too large for one file: ONNX Runtime would refer to the weights where the graph has them, not beside the plan.
         chosen.add_session_config_entry("session.optimized_model_external_initializers_file_name", f"{plan.name}.data")
-    if _quantised_to_floats(model):
-        # onnxruntime 1.31 takes fp8 Q/DQ for int8, makes an integer product of it, and refuses its own graph.
-        chosen.add_session_config_entry("session.disable_quant_qdq", "1")
-    return opened(model, chosen, providers)
-
-
-def _quantised_to_floats(model: Path) -> bool:
-    import onnx
-
-    return carries(onnx.load(model, load_external_data=False), onnx.TensorProto.FLOAT8E4M3FN)
+    if providers[0][0] != CPU:
+        return opened(model, chosen, providers)
+    graph = onnx.load(model, load_external_data=False)
+    without = prepare(graph, chosen)
+    if not without:
+        return opened(model, chosen, providers)
+    chosen.add_session_config_entry("session.model_external_initializers_file_folder_path", str(model.parent))
+    return opened(graph.SerializeToString(), chosen, providers, without)
 
 
 def load(plan: Path, chosen: ort.SessionOptions, providers: Providers) -> ort.InferenceSession:
@@ -66,12 +65,22 @@ def load(plan: Path, chosen: ort.SessionOptions, providers: Providers) -> ort.In
     return opened(plan, chosen, providers)
 
 
-def opened(model: Path, chosen: ort.SessionOptions, providers: Providers) -> ort.InferenceSession:
-    """A session with these providers and options or none: by itself ONNX Runtime tries again with others, and prints that."""
+def opened(model: Path | bytes, chosen: ort.SessionOptions, providers: Providers, without: Sequence[str] = ()) -> ort.InferenceSession:
+    """A session on a file or a model's bytes, with these providers and options or none: by itself it tries others, and prints that.
+
+    `without` names optimisers of ONNX Runtime that are left out.
+    """
     import onnxruntime as ort
 
     names, given = [name for name, _ in providers], [dict(own) for _, own in providers]
-    return ort.InferenceSession(str(model), chosen, providers=names, provider_options=given, enable_fallback=0)
+    return ort.InferenceSession(
+        model if isinstance(model, bytes) else str(model),
+        chosen,
+        providers=names,
+        provider_options=given,
+        enable_fallback=0,
+        disabled_optimizers=list(without),
+    )
 
 
 def refused(plan: Path, target: str, message: str, seconds: float) -> BuildInfo:
