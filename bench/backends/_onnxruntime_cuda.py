@@ -30,6 +30,8 @@ OPTIONS = {
 }
 """By name, defaults included: they change between versions."""
 TF32 = "TF32"
+SILENT = 4
+"""A refusal to capture is raised and recorded; ONNX Runtime would print it as well."""
 CAPTURE = ".capture"
 """Ends the name of the file beside a plan that says why it is not captured; it is empty where it is."""
 INSTALL = "pip uninstall onnxruntime, then pip install 'onnxruntime-gpu[cuda,cudnn]'"
@@ -107,7 +109,9 @@ class OnnxRuntimeCuda(OnnxRuntimeBackend):
         return ()
 
     def _session(self, plan: Path, options: BuildOptions, graph: bool) -> DeviceSession:
-        return DeviceSession(_on_gpu(load(plan, settings(options), _providers(options, graph))), DEVICE)
+        chosen = settings(options)
+        chosen.log_severity_level = SILENT
+        return DeviceSession(_on_gpu(load(plan, chosen, _providers(options, graph))), DEVICE)
 
     def _why_not_captured(self, plan: Path, options: BuildOptions) -> str:
         if not self.graph:
