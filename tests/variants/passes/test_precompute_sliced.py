@@ -9,6 +9,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from tests.variants.families import cache_folder, exported
 from tests.variants.graphs import WIDTH, body, equal_outputs, feeds, model, node, operators, run, value
 from tests.variants.more_graphs.ahead import NUMBERS, OPSET, POSITIONS, ROWS, TIME, embedded, heads, ints, positions, projected, random
 from variants.explain import listening
@@ -204,3 +205,13 @@ def test_a_table_in_a_constant_node_counts_as_a_constant() -> None:
     assert rewrites == 1
     given = feeds(graph, 3)
     np.testing.assert_allclose(run(after, given)["y"], run(graph, given)["y"], 1e-5, 1e-6)
+
+
+def test_the_positions_of_every_block_of_the_speech_encoder_are_projected_ahead(tmp_path_factory: pytest.TempPathFactory) -> None:
+    graph = exported("wenet_encoder:tiny", cache_folder(tmp_path_factory)).model
+    after, rewrites = precompute_sliced.run(graph)
+    assert rewrites == 2
+    assert operators(graph).count("MatMul") - operators(after).count("MatMul") == 2
+    stored = {tensor.name for tensor in after.graph.initializer}
+    picked = {made.output[0] for made in after.graph.node if made.op_type == "Slice" and made.input[0] in stored}
+    assert [made.op_type for made in after.graph.node if picked & set(made.input)] == ["MatMul", "MatMul"]
