@@ -13,8 +13,8 @@ On matrices ONNX Runtime adds the bias inside the product (its fusion to Gemm ta
 It is in `all` by measurement (ONNX Runtime 1.31.1 on the CPU, one thread, paired, on a machine with other work; how many times
 faster than without, behind fold, merge_reshapes, move_layout, fuse_gelu and fuse_layernorm, 95 % interval): vit_digits
 1.10 [1.05, 1.16], 1.17 [1.04, 1.28] and 1.12 [1.07, 1.15] at batch 1, 8 and 32; bert:tiny 1.18 [1.17, 1.19], 1.08
-[1.03, 1.28] and 1.06 [0.98, 1.18]; the WeNet decoder and DAB-DETR no difference that could be seen. A part of it is that
-ONNX Runtime then makes no BiasGelu, which is slower there than Gemm and Gelu. No GPU was measured.
+[1.03, 1.28] and 1.06 [0.98, 1.18]; the WeNet decoder and DAB-DETR no difference that could be seen. ONNX
+Runtime then makes no BiasGelu of the products; what each part is worth was not taken apart. No GPU was measured.
 """
 
 from __future__ import annotations
