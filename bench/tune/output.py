@@ -25,8 +25,9 @@ def lines(result: Result) -> Iterator[str]:
     yield from _sensitivity(result)
     yield from _hand(result)
     yield from _duels(result)
-    yield "To measure a point of the front again:"
-    yield from (f"  {row.command}" for row in result.front)
+    yield "To measure the choice or a point of the front again:"
+    chosen = [result.choice] if result.choice else []
+    yield from dict.fromkeys(f"  {row.command}" for row in (*chosen, *result.front))
     yield from _not_tried(result)
 
 

@@ -18,7 +18,7 @@ def search(quest: Quest) -> Found:
 
 
 def _confirmed(quest: Quest) -> Point | None:
-    """The fastest, after duels of those between whom noise may have chosen: each challenger meets the best so far."""
+    """The fastest, after duels with those that noise may have put behind it: a challenger must win by its whole interval."""
     near = contenders(quest.found.points)
     best = fastest(quest.found.points)
     for done, challenger in enumerate(near[1:]):
@@ -29,7 +29,7 @@ def _confirmed(quest: Quest) -> Point | None:
         quest.show("duels", done, len(near) - 1, champion.case.id)
         ratio = quest.world.duel(challenger.case, champion.case)
         quest.found.duels.append((challenger.case.id, champion.case.id, ratio))
-        best = challenger if ratio.value > 1 else champion
+        best = challenger if ratio.low > 1 else champion
     return best
 
 
