@@ -39,10 +39,12 @@ class SkipNorm:
 
 def find(graph: gs.Graph) -> Iterator[SkipNorm]:
     """Every one in the main graph, a sum with one norm only; near misses are declined with the reason."""
-    candidates = [norm for norm in norms(graph) if _is_sum(producer(norm.source))]
+    every = list(norms(graph))
+    candidates = [norm for norm in every if _is_sum(producer(norm.source))]
     if not candidates:
         return
-    facts, here, taken = infer(graph), {id(node) for node in graph.nodes}, set[int]()
+    facts, taken = infer(graph), set[int]()
+    here = {id(node) for node in graph.nodes} - {id(node) for norm in every for node in norm.nodes}  # a norm's own bias stays in it
     for norm in candidates:
         add = producer(norm.source)
         assert add is not None

@@ -149,6 +149,16 @@ def test_a_chain_of_pre_norm_blocks_is_fused_throughout() -> None:
     equal_outputs(graph, after, atol=1e-4)
 
 
+@pytest.mark.parametrize("normed", [norm, nine], ids=["the operator", "written out"])
+def test_in_a_chain_of_post_norm_blocks_each_norm_keeps_its_own_bias(normed: Callable[[Term], Term]) -> None:
+    graph = written(lambda x, skip: normed(normed(x + skip) + skip), TWO, opset=17)
+    after, rewrites = fuse_skip_layernorm.run(graph)
+    assert (rewrites, operators(after)) == (2, ["SkipLayerNormalization"] * 2)
+    assert [len(made.input) for made in fused(after)] == [4, 4]
+    equal_outputs(graph, after)
+    assert fuse_skip_layernorm.run(after) == (after, 0)
+
+
 def test_two_axes_are_enough_for_the_operator() -> None:
     flat = ("rows", 8)
     graph = written(lambda x, s: norm(x + s), (value("x", flat), value("skip", flat)), (value("y", flat),), opset=17)
