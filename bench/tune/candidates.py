@@ -18,7 +18,7 @@ from variants.graph_pass import Stage
 DEFAULT = ("quick", "full", "families")
 """The presets that hold what one would choose by hand; the first stands for a variant that is in none of them."""
 START = ("fold+fuse_layernorm", ALL, "fold", "none")
-"""On the first of these that is tried, sensitivity is found; modules keep their names through all of them."""
+"""Behind the first of these that is tried and does not fail, sensitivity is found; modules keep their names through all of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +37,9 @@ class Space:
         return Case(self.variant, split_pipeline(pipeline), precision, self.batch, self.backend)
 
     @property
-    def start(self) -> str:
-        """The pipeline behind which sensitivity is found."""
-        return next((pipeline for pipeline in START if pipeline in self.pipelines), self.pipelines[0])
+    def starts(self) -> tuple[str, ...]:
+        """The pipelines behind which sensitivity may be found, the preferred one first."""
+        return tuple(dict.fromkeys([*(pipeline for pipeline in START if pipeline in self.pipelines), *self.pipelines]))
 
     @property
     def low(self) -> tuple[str, ...]:

@@ -93,6 +93,6 @@ def _written(quest: Quest, family: Sensed, every: Iterable[Sensed], nodes: list[
 
 
 def _faster(quest: Quest, precision: str) -> bool:
-    case, start = quest.space.case, quest.space.start
+    case, start = quest.space.case, quest.start
     times = [sum(us for _, us in quest.world.profile(case(start, name))) for name in (precision, BASELINE_PRECISION)]
     return 0 < times[0] <= FASTER * times[1]

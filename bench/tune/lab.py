@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import onnx
@@ -28,6 +29,17 @@ from variants.keep import named
 Profile = list[tuple[str, float]]
 
 
+@contextmanager
+def told() -> Iterator[None]:
+    """Turn a library's own error, of a graph that it cannot take, into one sentence: the candidate falls out, the search goes on."""
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        raise UserError(f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')}") from error
+
+
 @dataclass(slots=True)
 class Lab:
     """One run's folder and cache. Every answer is the one of an earlier, interrupted search of the same folder where there is one."""
@@ -44,8 +56,9 @@ class Lab:
                 self._records[record.case] = record
 
     def graph(self, case: Case) -> onnx.ModelProto:
-        """The graph of a case, every node with a name to itself."""
-        return named(onnx.load(self._artefacts.transformed(case, Phases()).graph.path))
+        """The graph of a case, every node with a name to itself. Raises UserError where there is none."""
+        with told():
+            return named(onnx.load(self._artefacts.transformed(case, Phases()).graph.path))
 
     def probe(self, case: Case, half: Half = "choosing") -> Probe:
         """Its accuracy on one half of the test split, untimed."""
@@ -79,12 +92,8 @@ class Lab:
                 raise UserError(plan.info.rejection)
             return program(plan.path)
 
-        try:
+        with told():
             return self.notebook.remember("program", case.id, find_out, str)
-        except UserError:
-            raise
-        except Exception as error:  # a library's own, of a graph that it cannot take
-            raise UserError(f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')}") from error
 
     def idle(self, case: Case) -> frozenset[str]:
         """The passes of its pipeline that rewrite nothing there; none where the pipeline cannot be run."""

@@ -89,7 +89,7 @@ class Found:
 
 @dataclass(slots=True)
 class Quest:
-    """One search; `names` are the nodes of the graph behind which sensitivity is found."""
+    """One search; sensitivity is found behind the pipeline `start`, whose graph has the nodes `names`."""
 
     world: World
     space: Space
@@ -98,10 +98,11 @@ class Quest:
     show: Show
     found: Found = field(default_factory=Found)
     names: tuple[str, ...] = ()
+    start: str = "none"
 
     def probe(self, precision: str, half: Half = "choosing") -> Probe:
         """A precision behind the starting pipeline."""
-        return self.world.probe(self.space.case(self.space.start, precision), half)
+        return self.world.probe(self.space.case(self.start, precision), half)
 
     def keeping(self, precision: str, nodes: Iterable[str]) -> str:
         """The precision with these nodes of the starting graph kept out of all its parts, as it is written."""

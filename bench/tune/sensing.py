@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+import onnx
+
 from bench.matrix import BASELINE_PRECISION
 from bench.tune.candidates import families
 from bench.tune.quest import Quest
 from bench.tune.sensitivity import Sensitivity, noise, ranked, saved, worth_refining
 from bench.tune.units import Unit, blocks, inside, units
+from common.errors import UserError
 
 MOST_UNITS = 40
 """Above that many modules with weights, blocks come first, and the worst of them are refined."""
@@ -49,8 +52,7 @@ def sense(quest: Quest) -> tuple[Sensed, ...]:
 
     Families that gain most come first; of one that is no faster here as a whole, blocks are all that is ranked.
     """
-    space = quest.space
-    model = quest.world.graph(space.case(space.start, BASELINE_PRECISION))
+    quest.start, model = _begun(quest)
     quest.names = tuple(node.name for node in model.graph.node)
     small, large = units(model), blocks(model)
     running, pace = _running(quest)
@@ -61,6 +63,17 @@ def sense(quest: Quest) -> tuple[Sensed, ...]:
         found.append(_family(quest, family, (first, small)))
         quest.found.sensitivities += found[-1].ranking
     return tuple(found)
+
+
+def _begun(quest: Quest) -> tuple[str, onnx.ModelProto]:
+    """The first of the pipelines to start from that this model goes through, and its graph; raises the last one's error."""
+    space = quest.space
+    for pipeline in space.starts:
+        try:
+            return pipeline, quest.world.graph(space.case(pipeline, BASELINE_PRECISION))
+        except UserError as error:
+            quest.found.left_out[pipeline], last = str(error), error
+    raise last
 
 
 def _running(quest: Quest) -> tuple[list[Sensed], float]:
@@ -100,7 +113,7 @@ def _gain(quest: Quest, precision: str) -> float | None:
 
 
 def _profiles(quest: Quest, precision: str) -> tuple[list[tuple[str, float]], list[tuple[str, float]]]:
-    case, start = quest.space.case, quest.space.start
+    case, start = quest.space.case, quest.start
     return quest.world.profile(case(start, BASELINE_PRECISION)), quest.world.profile(case(start, precision))
 
 

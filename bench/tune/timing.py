@@ -65,8 +65,8 @@ def clock(quest: Quest, texts: Sequence[str]) -> None:
     """The raw export, what was kept high, what one would choose by hand, then pipelines and precisions across each other."""
     space, timer = quest.space, Timer(quest)
     hand = space.hand_cases
-    first = [space.case("none", BASELINE_PRECISION), space.case(space.start, BASELINE_PRECISION)]
-    timer.round("what to keep high, timed", first + [space.case(space.start, text) for text in (*texts, *space.flagged)], hand)
+    first = [space.case("none", BASELINE_PRECISION), space.case(quest.start, BASELINE_PRECISION)]
+    timer.round("what to keep high, timed", first + [space.case(quest.start, text) for text in (*texts, *space.flagged)], hand)
     timer.round("combinations chosen by hand", hand, hand)
     best = fastest(quest.found.points)
     if best is None:

@@ -83,6 +83,8 @@ class MadeWorld:
     log: list[str] = field(default_factory=list)
 
     def graph(self, case: Case) -> onnx.ModelProto:
+        if "broken" in case.passes:
+            raise UserError("broken: breaks this graph")
         return self.model
 
     def low(self, case: Case) -> set[str]:

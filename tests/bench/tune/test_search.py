@@ -101,6 +101,14 @@ def test_a_pipeline_without_a_pass_that_does_nothing_is_not_tried_beside_the_who
     assert "all-fold" not in timed
 
 
+def test_a_pipeline_that_breaks_the_graph_is_not_where_sensitivity_is_found() -> None:
+    asked = quest(world(), pipelines=("broken", "alone"))
+    found = search(asked)
+    assert asked.start == "alone"
+    assert found.left_out["broken"] == "broken: breaks this graph"
+    assert found.winner is not None
+
+
 def test_one_program_is_timed_once_whatever_it_is_called() -> None:
     made = world()
     made.program = lambda case: case.precision  # type: ignore[method-assign]
