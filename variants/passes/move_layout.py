@@ -14,16 +14,17 @@ import onnx_graphsurgeon as gs
 from variants.explain import decline
 from variants.graph_pass import Stage, surgeon
 from variants.infer import Facts, infer
+from variants.layout import MOVES
 from variants.regions import View, seeds
 from variants.rewire import Wiring
 
 
 def rewrite(graph: gs.Graph) -> tuple[gs.Graph, int]:
-    """One region after another until none pays; each leaves fewer layout nodes, so it ends."""
-    count, found = 0, True
+    """One region after another until none pays; each leaves fewer layout nodes, so there are no more of them than of those."""
+    count, found, most = 0, True, sum(node.op in MOVES for node in graph.nodes)
     while found:
         found, wiring, facts = False, Wiring(graph), infer(graph)
-        while _moved(wiring, facts):
+        while count < most and _moved(wiring, facts):
             found, count = True, count + 1
     return graph, count
 
