@@ -54,7 +54,7 @@ def _parts(facts: Facts, add: gs.Node) -> tuple[gs.Tensor, gs.Tensor] | None:
     """x and the bias; None where the sum is another one."""
     for x, bias in (add.inputs, add.inputs[::-1]):
         value = constant(bias)
-        if value is None or value.ndim != 1 or value.size < 2:
+        if value is None or value.ndim != 1:
             continue
         shape, width = facts.shape(x), facts.shape(bias)
         if not shape or not width or shape[-1] != width[-1]:

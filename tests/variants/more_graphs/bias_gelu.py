@@ -38,7 +38,7 @@ def sums(bias: np.ndarray, *more: onnx.NodeProto, outputs: tuple[str, ...] = ("y
 def graphs() -> dict[str, onnx.ModelProto]:
     """Good ones first."""
     inside = body("then", [node("Gelu", "s", "inner")], [value("inner", ("batch", 4, 8))])
-    other = body("else", [node("Neg", "s", "minus")], [value("minus", ("batch", 4, 8))])
+    other = body("else", [node("Neg", "x", "minus")], [value("minus", ("batch", 4, 8))])
     chosen = [node("Add", "x b", "s"), node("If", "yes", "y", then_branch=inside, else_branch=other)]
     return {
         "bias and GELU": layer(),
