@@ -87,7 +87,7 @@ def _reshape(facts: Facts, node: gs.Node) -> Sequence[Shape | None]:
         return [None if rank is None else tuple(facts.unknown() for _ in range(rank))]
     sizes = list(target)
     if not node.attrs.get("allowzero"):
-        sizes = [source[axis] if size.number == 0 and source is not None else size for axis, size in enumerate(sizes)]
+        sizes = [(source[axis] if source else facts.unknown()) if size.number == 0 else size for axis, size in enumerate(sizes)]
     open_axes = [axis for axis, size in enumerate(sizes) if size.number == -1]
     if open_axes:
         rest = _volume(size for size in sizes if size.number != -1)

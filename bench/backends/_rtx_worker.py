@@ -9,6 +9,7 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import msgspec
 import tensorrt_rtx as trt
@@ -76,6 +77,15 @@ def within(fixed: tuple[int, ...], spans: tuple[tuple[int, ...], ...]) -> tuple[
     return tuple(tuple(size if free < 0 else b for size, free, b in zip(span, fixed, best, strict=True)) for span in spans)
 
 
+def let_attention_decompose(network: trt.INetworkDefinition) -> None:
+    """Let the builder write ONNX's Attention out where it has no kernel for it; in fp32 it has none, and refuses unless allowed to."""
+    for number in range(network.num_layers):
+        layer = network.get_layer(number)
+        if layer.type == trt.LayerType.ATTENTION_OUTPUT:
+            layer.__class__ = trt.IAttentionOutputLayer  # the bindings hand out the base class
+            cast("trt.IAttentionOutputLayer", layer).attention.decomposable = True
+
+
 def define_network(model: Path, network: trt.INetworkDefinition, source: str, log: Log) -> tuple[str, object]:
     """Fill `network`; why that was refused ("" when it was not), and what must live until the engine is built."""
     if source == API:
@@ -85,6 +95,7 @@ def define_network(model: Path, network: trt.INetworkDefinition, source: str, lo
             return "; ".join((str(error), *log.errors)), None
     parser = trt.OnnxParser(network, log)
     if parser.parse_from_file(str(model)):
+        let_attention_decompose(network)
         return "", parser
     refused = "; ".join(parser.get_error(number).desc() for number in range(parser.num_errors))
     return refused or "; ".join(log.errors) or "the parser gave no reason", parser

@@ -19,7 +19,7 @@ from onnx import TensorProto, helper, numpy_helper
 from bench.backend import BuildInfo, BuildOptions
 from common.errors import UserError
 from tests.bench.conftest import ROOT
-from tests.variants.graphs import model, node
+from tests.variants.graphs import model, node, value
 from variants.passes.layernorm_plugin import layernorm_plugin
 from variants.plugin_pass import bare
 from variants.variant import Array
@@ -70,6 +70,14 @@ def test_what_the_parser_refuses_is_told_in_its_words(tmp_path: Path) -> None:
     info, plan = build(model, tmp_path, shapes=(("x", (4, 4)),))
     assert info.rejection
     assert plan.read_bytes() == b""
+
+
+def test_attention_as_one_operator_builds_in_fp32_where_tensorrt_has_no_kernel_for_it(tmp_path: Path) -> None:
+    q, k, v, y = (value(name, ("batch", 2, 16, 64)) for name in "qkvy")
+    onnx.save(model([node("Attention", "q k v", "y")], inputs=[q, k, v], outputs=[y], opset=23), tmp_path / "attention.onnx")
+    info, plan = build(tmp_path / "attention.onnx", tmp_path, shapes=tuple((name, (1, 2, 16, 64)) for name in "qkv"))
+    assert info.rejection == ""
+    assert plan.stat().st_size > 5_000
 
 
 def test_what_the_builder_refuses_for_a_target_is_told_in_its_words(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import tensorrt_rtx as trt
 
-from bench.backends._rtx_worker import Log, capability, refusal
+from bench.backends._rtx_worker import Log, capability, let_attention_decompose, refusal
 
 Ranges = dict[str, tuple[tuple[int, ...], ...]]
 
@@ -25,6 +25,7 @@ def build(model: str, ranges: Ranges, target: str = "8.9") -> tuple[str, list[st
     parser = trt.OnnxParser(network, log)
     if not parser.parse_from_file(model):
         return "; ".join(parser.get_error(number).desc() for number in range(parser.num_errors)), log.warnings
+    let_attention_decompose(network)
     config = builder.create_builder_config()
     config.num_compute_capabilities = 1
     config.set_compute_capability(capability(target), 0)

@@ -74,3 +74,11 @@ def test_a_node_that_its_operator_does_not_allow_leaves_what_is_behind_it_unknow
     graph.nodes[0].attrs["perm"] = [0, 2, 7]
     graph.outputs[0].shape = None
     assert infer(graph).shape(graph.outputs[0]) is None
+
+
+def test_a_zero_that_copies_a_size_nobody_knows_is_unknown_not_nothing() -> None:
+    found = gs.import_onnx(model([node("Relu", "x", "odd"), node("Reshape", "odd to", "y")], {"to": np.array([0, 0, 8], np.int64)}))
+    found.nodes[0].op, found.nodes[0].domain, found.nodes[0].outputs[0].shape = "Odd", "nobody", None
+    shape = infer(found).shape(found.outputs[0])
+    assert shape is not None
+    assert [size.number for size in shape] == [None, None, 8]
