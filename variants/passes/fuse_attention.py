@@ -6,7 +6,8 @@ merge(softmax(scale * split(q) split(k)^T + mask) split(v)) -> Attention(q, k, v
 A row that hides all its keys is NaN where nothing guards it, and zero in Attention. Where the graph writes zeros there
 (masked_fill after the softmax, a search for NaN), so does what replaces it. Not routine: TensorRT-RTX 1.7's parser
 takes Attention as it is written here, but its builder has kernels for 16 bits and heads of 12 to 256 alone (tried: 4 to 512,
-compute capability 8.9) and refuses the rest, all fp32, unless IAttention.decomposable is set on the network.
+compute capability 8.9) and refuses the rest, all fp32, unless IAttention.decomposable is set on the network, as the backend
+tensorrt_rtx does and trtexec does not.
 """
 
 from __future__ import annotations
