@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -73,7 +74,9 @@ def main(words: Sequence[str]) -> int:
     space = _space(options, variant, backend)
     session = _session(options, preset, space, model)
     request = Request(variant, options.backend, options.batch, goal.text, budget_s, options.preset, value.metric)
-    request = msgspec.structs.replace(request, own=value.ready is not None, words=_words(options))
+    request = msgspec.structs.replace(
+        request, own=value.ready is not None, words=_words(options), asked=shlex.join(["trtbench", "tune", *words])
+    )
     return _run(session, space, goal, request)
 
 
@@ -113,7 +116,7 @@ def _write(session: Session, came: Result, goal: goals.Goal) -> list[str]:
     write_page(msgspec.json.format(msgspec.json.encode(came), indent=1).decode() + "\n", path)
     write_page(tune_page(came, goal), pictures)
     report = session.close()
-    return [f"result    {path}", f"pictures  {pictures}"] + ([f"records   {report}"] if report else [])
+    return [f"result    {path}", f"pictures  {pictures}"] + ([f"report    {report}"] if report else [])
 
 
 def _choice(options: argparse.Namespace) -> Preset:
