@@ -17,7 +17,7 @@ from reports.statistics import Estimate
 
 
 class Request(msgspec.Struct, frozen=True):
-    """What was asked; `words` are the options of pytest that every point needs beside its axes (files, threads, cache)."""
+    """What was asked, `asked` in words; `words` are the options of pytest that every point needs beside its axes (files, threads)."""
 
     variant: str
     backend: str
@@ -28,6 +28,7 @@ class Request(msgspec.Struct, frozen=True):
     metric: str
     own: bool = False
     words: tuple[str, ...] = ()
+    asked: str = ""
 
 
 class Row(msgspec.Struct, frozen=True):
