@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -188,7 +189,7 @@ class Artefacts:
         return self.cache.artefact("facts", [graph.sha256, described(sizes), sources(REPORTS_LAYERS)], make, ModelFacts).info
 
     def _pass(self, declared: Declared[GraphPass], graph: Artefact[StepInfo], check: PassCheck, phases: Phases) -> Artefact[StepInfo]:
-        key = [graph.sha256, declared.name, declared.digest, sources(VARIANTS), library(declared.value.distribution or "onnx")]
+        key = [graph.sha256, declared.name, declared.digest, *_shared(), library(declared.value.distribution or "onnx")]
 
         def make(file: Path) -> StepInfo:
             model = onnx.load(graph.path)
@@ -201,6 +202,7 @@ class Artefacts:
             after = graph_size(changed)
             save(changed, file)
             del model, changed
+            gc.collect()  # a GraphSurgeon graph is a cycle that holds the whole model
             if unchecked := check.refuse_broken(declared, graph.path, file):
                 declined.append(f"check: {unchecked}")
             return StepInfo(before, after, rewrites, declined=tuple(declined))
@@ -221,7 +223,7 @@ class Artefacts:
         base = find_precision(base_name(precision.name))
         held = self.cache.artefact("fingerprint", [graph.sha256, sources(VARIANTS)], lambda file: _fingerprint(graph.path, file), str).info
         graphs = [held, variant.name, *expand(passes)]
-        key = [*graphs, base.name, base.digest, data, sources(VARIANTS), library("onnxruntime")]
+        key = [*graphs, base.name, base.digest, data, *_shared(), library("onnxruntime")]
 
         def make(file: Path) -> Ranges:
             ranges = calibrate(onnx.load(graph.path), inputs)
@@ -236,7 +238,7 @@ class Artefacts:
     def _precision(
         self, declared: Declared[Precision], graph: Artefact[StepInfo], ranges: Ranges, calibration: str, phases: Phases
     ) -> Artefact[StepInfo]:
-        key = [graph.sha256, declared.name, declared.digest, calibration, sources(VARIANTS), library(declared.value.distribution or "onnx")]
+        key = [graph.sha256, declared.name, declared.digest, calibration, *_shared(), library(declared.value.distribution or "onnx")]
 
         def make(file: Path) -> StepInfo:
             model = onnx.load(graph.path)
@@ -257,6 +259,11 @@ class Artefacts:
         with phases(name):
             artefact = self.cache.artefact(stage or name, key, make, StepInfo)
         return _seen(artefact, phases, name)
+
+
+def _shared() -> list[str]:
+    """The code that passes and precisions are made of, beside their own files."""
+    return [sources(VARIANTS / room) for room in ("", "matching", "rewriting", "symbolic")]
 
 
 def _seen(artefact: Artefact[T], phases: Phases, name: str) -> Artefact[T]:
