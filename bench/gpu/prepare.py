@@ -35,7 +35,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     raw = dict.fromkeys(msgspec.structs.replace(case, passes=(), precision="fp32") for case in cases)
     graphs = dict.fromkeys(cases)
-    failed = _all(partial(reference, options.cache), raw, options.jobs) + _all(partial(graph, options.cache), graphs, options.jobs)
+    with ProcessPoolExecutor(options.jobs, mp_context=get_context("spawn")) as pool:
+        failed = sum(_all(pool, partial(work, options.cache), some) for work, some in ((reference, raw), (graph, graphs)))
     return int(failed > 0)
 
 
@@ -53,15 +54,14 @@ def graph(cache: Path, case: Case) -> str:
     return ", ".join(f"{name} {seconds:.1f}" for name, seconds in phases.seconds.items() if name not in phases.from_cache)
 
 
-def _all(work: Callable[[Case], str], cases: Iterable[Case], jobs: int) -> int:
+def _all(pool: ProcessPoolExecutor, work: Callable[[Case], str], cases: Iterable[Case]) -> int:
     failed, start = 0, time.perf_counter()
-    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
-        waiting = {pool.submit(work, case): case for case in cases}
-        for done in as_completed(waiting):
-            error = done.exception()
-            failed += error is not None
-            said = f"{type(error).__name__}: {error}" if error else done.result()
-            print(f"{time.perf_counter() - start:6.1f} s  {waiting[done].id}: {said or 'cached'}", flush=True)
+    waiting = {pool.submit(work, case): case for case in cases}
+    for done in as_completed(waiting):
+        error = done.exception()
+        failed += error is not None
+        said = f"{type(error).__name__}: {error}" if error else done.result()
+        print(f"{time.perf_counter() - start:6.1f} s  {waiting[done].id}: {said or 'cached'}", flush=True)
     return failed
 
 
