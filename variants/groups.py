@@ -20,7 +20,7 @@ import onnx
 import onnx_graphsurgeon as gs
 
 from variants.graph import constant, shaped
-from variants.layernorm import find as layernorms
+from variants.matching.layernorm import find as layernorms
 
 SOFTMAX = ("Softmax", "LogSoftmax")
 CONVOLUTIONS = ("Conv", "ConvTranspose")

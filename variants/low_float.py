@@ -18,7 +18,7 @@ from variants.functions import NAMESPACE
 from variants.graph import graphs, shaped, with_opset
 from variants.heavy import exported, set_aside
 from variants.keep import Keep, named
-from variants.layernorm import find
+from variants.matching.layernorm import find
 from variants.passes.fuse_layernorm import fuse_layernorm
 from variants.variant import Array
 

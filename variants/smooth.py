@@ -18,7 +18,7 @@ import onnx_graphsurgeon as gs
 from variants.calibration import Range, Ranges, Threshold, activations, calibrate
 from variants.explain import decline
 from variants.graph import constant, exported, shaped
-from variants.layernorm import find as layernorms
+from variants.matching.layernorm import find as layernorms
 from variants.placement import MATRICES, Placement, Product
 from variants.variant import Array, Tensors
 

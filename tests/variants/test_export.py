@@ -14,7 +14,7 @@ from torch import nn
 
 from tests.variants.graphs import opset, run
 from variants.export import REFERENCE_BATCH, export, reference
-from variants.layernorm import find
+from variants.matching.layernorm import find
 from variants.models.vit_digits import vit_digits
 from variants.variant import Array, Split, Tensors, Variant, top1_agreement
 

@@ -13,8 +13,8 @@ from tests.variants import obstacles
 from tests.variants.graphs import copy, feeds, model, node, run, small_graphs, value
 from tests.variants.more_graphs import ahead
 from variants.graph import with_shapes
-from variants.infer import Facts, infer
-from variants.sizes import Size
+from variants.symbolic.infer import Facts, infer
+from variants.symbolic.sizes import Size
 from variants.variant import Array
 
 GRAPHS = small_graphs() | ahead.graphs() | {"a mask": obstacles.sliced_mask(), "a pad": obstacles.padded()}

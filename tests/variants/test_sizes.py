@@ -7,7 +7,7 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from variants.sizes import Size, Spans, named, sized
+from variants.symbolic.sizes import Size, Spans, named, sized
 
 A, B = named("a"), named("b")
 

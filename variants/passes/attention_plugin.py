@@ -12,16 +12,16 @@ from math import inf
 import numpy as np
 import onnx_graphsurgeon as gs
 
-from variants.attention import Attention, find
-from variants.attention_mask import Masks
-from variants.attention_parts import Parts
-from variants.attention_terms import Term
 from variants.explain import decline
 from variants.graph import exported, shaped, with_opset
-from variants.infer import infer
-from variants.key_masks import KeyMasks
+from variants.matching.attention import Attention, find
+from variants.matching.attention_mask import Masks
+from variants.matching.attention_parts import Parts
+from variants.matching.attention_terms import Term
+from variants.matching.key_masks import KeyMasks
 from variants.plugin_pass import plugin_node, plugin_pass
-from variants.rewire import Wiring
+from variants.rewriting.rewire import Wiring
+from variants.symbolic.infer import infer
 
 OPSET = 17
 """The functions are written with CastLike, an operator since 15, and ReduceMax with its axes as an attribute."""
@@ -58,7 +58,7 @@ FUNCTIONS = (
 
 
 def rewrite(graph: gs.Graph, version: str) -> tuple[gs.Graph, int]:
-    """Replace every match of variants/attention.py that a kernel computes; the others are declined."""
+    """Replace every match of variants/matching/attention.py that a kernel computes; the others are declined."""
     if not any(find(graph, infer(graph))):
         return graph, 0
     if graph.opset < OPSET:

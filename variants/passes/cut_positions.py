@@ -16,13 +16,13 @@ from math import prod
 import numpy as np
 import onnx_graphsurgeon as gs
 
-from variants.bounds import Bounds
 from variants.explain import decline
 from variants.graph import constant
 from variants.graph_pass import Setting, Stage, fitted_surgeon
-from variants.infer import infer
-from variants.infer_shapes import given, place
-from variants.sizes import Span
+from variants.symbolic.bounds import Bounds
+from variants.symbolic.infer import infer
+from variants.symbolic.infer_shapes import given, place
+from variants.symbolic.sizes import Span
 
 LEAST = 64
 """Elements of a table: what is smaller is a shape."""

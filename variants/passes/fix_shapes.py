@@ -14,7 +14,7 @@ import onnx_graphsurgeon as gs
 
 from variants.explain import decline
 from variants.graph_pass import Setting, Stage, fitted_surgeon
-from variants.static import Static, is_static
+from variants.symbolic.static import Static, is_static
 
 
 def rewrite(graph: gs.Graph, setting: Setting) -> tuple[gs.Graph, int]:

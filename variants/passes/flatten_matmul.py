@@ -22,12 +22,12 @@ from __future__ import annotations
 import onnx_graphsurgeon as gs
 
 from variants.explain import decline
-from variants.flat import FlatView
 from variants.graph import split_constant
 from variants.graph_pass import Stage, option_surgeon
-from variants.infer import Facts, infer
 from variants.passes.matmul_to_conv import product
-from variants.rewire import Wiring, nodes_of
+from variants.rewriting.flat import FlatView
+from variants.rewriting.rewire import Wiring, nodes_of
+from variants.symbolic.infer import Facts, infer
 
 MATMUL, GEMM, EVERY = "matmul", "gemm", "every"
 

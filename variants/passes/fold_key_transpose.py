@@ -18,12 +18,12 @@ from typing import Any
 import numpy as np
 import onnx_graphsurgeon as gs
 
-from variants.attention_terms import scaled
 from variants.explain import decline
 from variants.graph import constant
 from variants.graph_pass import Stage, surgeon
-from variants.infer import Facts, infer
-from variants.rewire import Wiring, nodes_of
+from variants.matching.attention_terms import scaled
+from variants.rewriting.rewire import Wiring, nodes_of
+from variants.symbolic.infer import Facts, infer
 from variants.variant import Array
 
 VIEWS = ("Reshape", "Squeeze", "Unsqueeze", "Identity", "Transpose")

@@ -20,14 +20,14 @@ import numpy as np
 import onnx_graphsurgeon as gs
 
 from common.errors import UserError
-from variants.attention import Attention, find
-from variants.attention_mask import Masks
-from variants.attention_parts import SPLIT, Parts
 from variants.explain import decline
 from variants.graph import exported, shaped, with_opset
 from variants.graph_pass import GraphPass, OptionPass, Stage, surgeon
-from variants.infer import infer
-from variants.rewire import Wiring
+from variants.matching.attention import Attention, find
+from variants.matching.attention_mask import Masks
+from variants.matching.attention_parts import SPLIT, Parts
+from variants.rewriting.rewire import Wiring
+from variants.symbolic.infer import infer
 
 ONNX, ORT, CONTRIB = "onnx", "ort", "com.microsoft"
 OPSETS = {ONNX: 23, ORT: 13}
@@ -35,7 +35,7 @@ OPSETS = {ONNX: 23, ORT: 13}
 
 
 def rewrite(graph: gs.Graph, option: str) -> tuple[gs.Graph, int]:
-    """Replace every match of variants/attention.py."""
+    """Replace every match of variants/matching/attention.py."""
     if not any(find(graph, infer(graph))):
         return graph, 0
     if graph.opset < OPSETS[option]:

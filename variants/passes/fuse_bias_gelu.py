@@ -16,7 +16,7 @@ import onnx_graphsurgeon as gs
 from variants.explain import decline
 from variants.graph import constant, only_consumer
 from variants.graph_pass import Stage, surgeon
-from variants.infer import Facts, infer
+from variants.symbolic.infer import Facts, infer
 
 DOMAIN = "com.microsoft"
 FUSED = {"none": "BiasGelu", "tanh": "FastGelu"}

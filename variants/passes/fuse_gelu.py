@@ -11,8 +11,8 @@ import onnx_graphsurgeon as gs
 
 from common.errors import UserError
 from variants.explain import decline
-from variants.gelu import ERF, TANH, gelus
 from variants.graph_pass import Stage, surgeon
+from variants.matching.gelu import ERF, TANH, gelus
 from variants.opset import raised
 
 OPSET = 20

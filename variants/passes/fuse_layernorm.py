@@ -9,7 +9,7 @@ from __future__ import annotations
 import onnx_graphsurgeon as gs
 
 from variants.graph_pass import Stage, surgeon
-from variants.layernorm import find
+from variants.matching.layernorm import find
 from variants.opset import raised
 
 OPSET = 17

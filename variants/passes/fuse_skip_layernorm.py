@@ -14,7 +14,7 @@ import onnx_graphsurgeon as gs
 
 from variants.explain import decline
 from variants.graph_pass import Stage, surgeon
-from variants.skip_layernorm import SkipNorm, find
+from variants.matching.skip_layernorm import SkipNorm, find
 
 DOMAIN = "com.microsoft"
 RANKS = (2, 3)

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 
 import onnx_graphsurgeon as gs
 
-from variants.activation import Activation, kernel_takes
-from variants.gelu import ERF, TANH, gelus
+from variants.matching.activation import Activation, kernel_takes
+from variants.matching.gelu import ERF, TANH, gelus
 from variants.opset import raised
 from variants.plugin_pass import plugin_node, plugin_pass
 

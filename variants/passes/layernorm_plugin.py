@@ -9,7 +9,7 @@ from __future__ import annotations
 import onnx_graphsurgeon as gs
 
 from variants.graph import constant
-from variants.norms import Norm, norms
+from variants.matching.norms import Norm, norms
 from variants.opset import raised
 from variants.plugin_pass import plugin_node, plugin_pass
 

@@ -16,14 +16,14 @@ from dataclasses import dataclass, field
 import numpy as np
 import onnx_graphsurgeon as gs
 
-from variants.carried import Made
 from variants.explain import decline
 from variants.graph import constant, split_constant
 from variants.graph_pass import Stage, option_surgeon
-from variants.infer import Facts, infer
-from variants.layout import Layout
-from variants.regions import Members, View, seeds
-from variants.rewire import Wiring, nodes_of
+from variants.rewriting.carried import Made
+from variants.rewriting.layout import Layout
+from variants.rewriting.regions import Members, View, seeds
+from variants.rewriting.rewire import Wiring, nodes_of
+from variants.symbolic.infer import Facts, infer
 
 RANKS = (3, 4, 5)
 """Convolutions over one, two and three axes; no runtime has more."""

@@ -17,7 +17,7 @@ import onnx_graphsurgeon as gs
 from variants.explain import decline
 from variants.graph import constant
 from variants.graph_pass import Stage, surgeon
-from variants.rewire import Wiring
+from variants.rewriting.rewire import Wiring
 from variants.variant import Array
 
 FLOATS = ("float16", "float32", "float64")

@@ -13,10 +13,10 @@ import onnx_graphsurgeon as gs
 
 from variants.explain import decline
 from variants.graph_pass import Stage, surgeon
-from variants.infer import Facts, infer
-from variants.layout import layout, single
-from variants.reshaping import SAME_ORDER, reshaped
-from variants.rewire import Wiring, nodes_of
+from variants.rewriting.layout import layout, single
+from variants.rewriting.reshaping import SAME_ORDER, reshaped
+from variants.rewriting.rewire import Wiring, nodes_of
+from variants.symbolic.infer import Facts, infer
 
 
 def rewrite(graph: gs.Graph) -> tuple[gs.Graph, int]:

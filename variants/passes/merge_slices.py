@@ -13,9 +13,9 @@ import onnx_graphsurgeon as gs
 
 from variants.explain import decline
 from variants.graph_pass import Stage, surgeon
-from variants.infer import Facts, infer
-from variants.rewire import Wiring, nodes_of
-from variants.slicing import Span, spans, write
+from variants.rewriting.rewire import Wiring, nodes_of
+from variants.rewriting.slicing import Span, spans, write
+from variants.symbolic.infer import Facts, infer
 
 SPLIT_IS_INPUT = 13
 """Opset from which on Split has its sizes as an input."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import onnx_graphsurgeon as gs
 
 from variants.graph_pass import Stage, surgeon
-from variants.rewire import Wiring, nodes_of
+from variants.rewriting.rewire import Wiring, nodes_of
 
 
 def rewrite(graph: gs.Graph) -> tuple[gs.Graph, int]:

@@ -13,10 +13,10 @@ import onnx_graphsurgeon as gs
 
 from variants.explain import decline
 from variants.graph_pass import Stage, surgeon
-from variants.infer import Facts, infer
-from variants.layout import MOVES
-from variants.regions import View, seeds
-from variants.rewire import Wiring
+from variants.rewriting.layout import MOVES
+from variants.rewriting.regions import View, seeds
+from variants.rewriting.rewire import Wiring
+from variants.symbolic.infer import Facts, infer
 
 
 def rewrite(graph: gs.Graph) -> tuple[gs.Graph, int]:

@@ -3,7 +3,7 @@
 Gather(T, Add(Range(0, n), o)) in int64 -> the same in int32
 
 TensorRT and ONNX Runtime compute both; half the bytes move. Proven by interval arithmetic, or by being read as an index only
-(variants/integers.py). Shapes stay int64, as ONNX wants them, and so do the graph's inputs and outputs. A border Cast reads 8
+(variants/rewriting/integers.py). Shapes stay int64, as ONNX wants them, and so do the graph's inputs and outputs. A border Cast reads 8
 bytes and writes 4 for each element, a narrow node saves 4 written and 4 read: a group of nodes is narrowed where that pays.
 """
 
@@ -13,12 +13,12 @@ import numpy as np
 import onnx
 import onnx_graphsurgeon as gs
 
-from variants.bounds import Bounds
 from variants.explain import decline
 from variants.graph import constant
 from variants.graph_pass import Stage, surgeon
-from variants.infer import infer
-from variants.integers import LONGEST, Narrowing, candidates, groups, positions
+from variants.rewriting.integers import LONGEST, Narrowing, candidates, groups, positions
+from variants.symbolic.bounds import Bounds
+from variants.symbolic.infer import infer
 
 CAST_BYTES, NODE_BYTES = 8 + 4, 4 + 4
 OPSET = 12

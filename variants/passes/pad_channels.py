@@ -12,11 +12,11 @@ from __future__ import annotations
 import numpy as np
 import onnx_graphsurgeon as gs
 
-from variants.channels import Region, made_axis, made_channels, region
 from variants.explain import decline
 from variants.graph import constant
 from variants.graph_pass import Stage, option_surgeon
-from variants.infer import infer
+from variants.rewriting.channels import Region, made_axis, made_channels, region
+from variants.symbolic.infer import infer
 from variants.variant import Array
 
 CROP_COST = 2

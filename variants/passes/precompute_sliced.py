@@ -15,12 +15,12 @@ from math import prod
 import numpy as np
 import onnx_graphsurgeon as gs
 
-from variants.evaluate import evaluate
 from variants.explain import decline
 from variants.graph import constant
 from variants.graph_pass import Stage, surgeon
-from variants.infer import infer
-from variants.late import Finder, Late
+from variants.rewriting.late import Finder, Late
+from variants.symbolic.evaluate import evaluate
+from variants.symbolic.infer import infer
 from variants.variant import Array
 
 GROWTH = 1.0

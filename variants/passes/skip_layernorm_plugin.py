@@ -11,10 +11,10 @@ from collections.abc import Iterator
 import onnx_graphsurgeon as gs
 
 from variants.explain import decline
-from variants.norms import zeros
+from variants.matching.norms import zeros
+from variants.matching.skip_layernorm import SkipNorm, find
 from variants.opset import raised
 from variants.plugin_pass import plugin_node, plugin_pass
-from variants.skip_layernorm import SkipNorm, find
 
 OPSET = 17
 """The functions are written with LayerNormalization."""

@@ -9,9 +9,9 @@ from __future__ import annotations
 import numpy as np
 import onnx_graphsurgeon as gs
 
+from variants.matching.softmax import Softmax, find
 from variants.opset import raised
 from variants.plugin_pass import plugin_node, plugin_pass
-from variants.softmax import Softmax, find
 
 OPSET = 17
 """The functions are written with CastLike and Shape of a part."""

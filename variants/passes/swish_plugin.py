@@ -10,10 +10,10 @@ from collections.abc import Iterator
 
 import onnx_graphsurgeon as gs
 
-from variants.activation import Activation, kernel_takes
 from variants.explain import decline
+from variants.matching.activation import Activation, kernel_takes
+from variants.matching.swish import swishes
 from variants.plugin_pass import plugin_node, plugin_pass
-from variants.swish import swishes
 
 FUNCTION = """<domain: "trtbench", opset_import: ["" : 13]>
     swish <version, aot, plugin_namespace> (x) => (y)

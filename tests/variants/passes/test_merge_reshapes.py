@@ -10,10 +10,10 @@ from tests.variants.graphs import WIDTH, model, node, operators, value
 from tests.variants.more_graphs.layout import FREE, chain_of_reshapes
 from tests.variants.passes.layout_checks import moves, rewritten
 from variants.explain import listening
-from variants.infer import Shape
 from variants.passes.merge_reshapes import merge_reshapes
-from variants.reshaping import target
-from variants.sizes import named, sized
+from variants.rewriting.reshaping import target
+from variants.symbolic.infer import Shape
+from variants.symbolic.sizes import named, sized
 
 
 def reshapes(*targets: list[int], shape: tuple[str | int, ...] = FREE, out: tuple[str | int, ...] = FREE) -> onnx.ModelProto:

@@ -12,7 +12,7 @@ from onnx import TensorProto, helper
 from tests.variants.graphs import branch, copy, equal_outputs, model, node, operators, run, value
 from variants.explain import listening
 from variants.passes.merge_slices import merge_slices
-from variants.slicing import BEGIN, END, Span
+from variants.rewriting.slicing import BEGIN, END, Span
 from variants.variant import Array
 
 FORWARDS = [Span(start, end, step) for start, end, step in product((0, 1, 3, -2), (2, 5, -1, END), (1, 2))]

@@ -13,8 +13,8 @@ from tests.variants.graphs import WIDTH, Norm, affine, branch, model, node, oper
 from tests.variants.more_graphs.layout import IMAGE, half_moves, mlp, mlp_weights, sliding_mask, squeezed_and_back, two_biases
 from tests.variants.passes.layout_checks import moves, rewritten
 from variants.explain import listening
-from variants.layout import Layout
 from variants.passes.move_layout import move_layout
+from variants.rewriting.layout import Layout
 
 TURNED = ("batch", WIDTH, 4)
 

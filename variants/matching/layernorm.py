@@ -11,8 +11,8 @@ from onnx import TensorProto, helper
 
 from variants.explain import decline
 from variants.graph import constant
-from variants.layernorm_parts import Centred, NearMiss, axes_of, element, onward, producer, readers, sizes, squared, uncast
-from variants.layernorm_tail import Tail, end_of
+from variants.matching.layernorm_parts import Centred, NearMiss, axes_of, element, onward, producer, readers, sizes, squared, uncast
+from variants.matching.layernorm_tail import Tail, end_of
 
 HALVES = (TensorProto.FLOAT16, TensorProto.BFLOAT16)
 

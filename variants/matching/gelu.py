@@ -7,9 +7,9 @@ from math import pi, sqrt
 
 import onnx_graphsurgeon as gs
 
-from variants.activation import Activation, Form, find, rtol
 from variants.explain import decline
-from variants.polynomial import Terms, near, sources
+from variants.matching.activation import Activation, Form, find, rtol
+from variants.matching.polynomial import Terms, near, sources
 
 ROOT, CUBE = sqrt(2 / pi), 0.044715
 QUICK = 1.702

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import onnx_graphsurgeon as gs
 
-from variants.bounds import Bounds
 from variants.graph import constant
+from variants.symbolic.bounds import Bounds
 
 LOW, HIGH = -(2**31), 2**31 - 1
 LONGEST = 2**30

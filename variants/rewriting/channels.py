@@ -13,7 +13,7 @@ import numpy as np
 import onnx_graphsurgeon as gs
 
 from variants.graph import constant
-from variants.infer import Facts
+from variants.symbolic.infer import Facts
 from variants.variant import Array
 
 FINITE = {

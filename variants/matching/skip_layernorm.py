@@ -9,9 +9,9 @@ import onnx_graphsurgeon as gs
 
 from variants.explain import decline
 from variants.graph import constant
-from variants.infer import Facts, Shape, infer
-from variants.layernorm_parts import producer, readers
-from variants.norms import Norm, norms
+from variants.matching.layernorm_parts import producer, readers
+from variants.matching.norms import Norm, norms
+from variants.symbolic.infer import Facts, Shape, infer
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,14 +9,14 @@ from dataclasses import dataclass, field
 import numpy as np
 import onnx_graphsurgeon as gs
 
-from variants.carried import BROADCAST, carried, carries, data
 from variants.graph import constant
-from variants.infer import Facts, Shape
-from variants.layout import Layout
-from variants.regions import Members
-from variants.reshaping import SAME_ORDER, independent, reshaped, target
-from variants.rewire import Wiring
-from variants.sizes import sized
+from variants.rewriting.carried import BROADCAST, carried, carries, data
+from variants.rewriting.layout import Layout
+from variants.rewriting.regions import Members
+from variants.rewriting.reshaping import SAME_ORDER, independent, reshaped, target
+from variants.rewriting.rewire import Wiring
+from variants.symbolic.infer import Facts, Shape
+from variants.symbolic.sizes import sized
 
 
 @dataclass(slots=True)

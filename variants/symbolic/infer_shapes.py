@@ -7,8 +7,8 @@ from typing import Any
 
 import onnx_graphsurgeon as gs
 
-from variants.infer import Facts, Shape, broadcast
-from variants.sizes import Size, sized
+from variants.symbolic.infer import Facts, Shape, broadcast
+from variants.symbolic.sizes import Size, sized
 
 Rule = Callable[[Facts, gs.Node], Sequence[Shape | None]]
 END = 2**31

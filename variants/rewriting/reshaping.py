@@ -9,9 +9,9 @@ import numpy as np
 import onnx_graphsurgeon as gs
 
 from variants.graph import constant
-from variants.infer import Facts, Shape
-from variants.rewire import Wiring
-from variants.sizes import Size
+from variants.rewriting.rewire import Wiring
+from variants.symbolic.infer import Facts, Shape
+from variants.symbolic.sizes import Size
 
 SAME_ORDER = ("Reshape", "Flatten", "Squeeze", "Unsqueeze")
 """Operators that leave the elements in their order."""

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 import onnx_graphsurgeon as gs
 
-from variants.infer import Facts, Shape
-from variants.rewire import Wiring, numbers
-from variants.sizes import sized
+from variants.rewriting.rewire import Wiring, numbers
+from variants.symbolic.infer import Facts, Shape
+from variants.symbolic.sizes import sized
 from variants.variant import Array
 
 MOVES = ("Transpose", "Squeeze", "Unsqueeze", "Reshape")

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import onnx_graphsurgeon as gs
 
 from variants.graph import constant, scalar
-from variants.layernorm_parts import Centred, NearMiss, element, onward, readers, sizes
+from variants.matching.layernorm_parts import Centred, NearMiss, element, onward, readers, sizes
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,9 +11,9 @@ import onnx
 import onnx_graphsurgeon as gs
 
 from variants.graph import constant
-from variants.infer import Facts
-from variants.infer_shapes import given
-from variants.sizes import Size, Span, times
+from variants.symbolic.infer import Facts
+from variants.symbolic.infer_shapes import given
+from variants.symbolic.sizes import Size, Span, times
 
 UNKNOWN: Span = (-math.inf, math.inf)
 TRUTH: Span = (0, 1)

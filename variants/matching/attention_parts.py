@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import onnx_graphsurgeon as gs
 
-from variants.attention import Heads, number
 from variants.graph import constant
-from variants.infer import Facts
-from variants.rewire import Wiring
-from variants.sizes import sized
+from variants.matching.attention import Heads, number
+from variants.rewriting.rewire import Wiring
+from variants.symbolic.infer import Facts
+from variants.symbolic.sizes import sized
 
 SPLIT = (0, 2, 1, 3)
 """[batch, length, heads, size] <-> [batch, heads, length, size]"""

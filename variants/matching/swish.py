@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import onnx_graphsurgeon as gs
 
-from variants.activation import Activation, Form, find
+from variants.matching.activation import Activation, Form, find
 
 FORMS = (Form("Swish", "Sigmoid", {(1, 0): 1.0}, {(1, 1): 1.0}, telling=False),)
 """Ramachandran, Zoph and Le, "Searching for Activation Functions", 2017."""

@@ -11,11 +11,11 @@ import numpy as np
 import onnx
 import onnx_graphsurgeon as gs
 
-from variants.attention import Attention, Heads
-from variants.attention_parts import Parts
-from variants.attention_terms import SURELY_HIDDEN, Term, scaled
-from variants.infer import Shape, broadcast
-from variants.sizes import sized
+from variants.matching.attention import Attention, Heads
+from variants.matching.attention_parts import Parts
+from variants.matching.attention_terms import SURELY_HIDDEN, Term, scaled
+from variants.symbolic.infer import Shape, broadcast
+from variants.symbolic.sizes import sized
 
 Aligned = tuple[gs.Tensor, Shape]
 """A tensor of four dimensions and its shape."""

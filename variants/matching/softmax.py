@@ -10,8 +10,8 @@ import onnx_graphsurgeon as gs
 
 from variants.explain import decline
 from variants.graph import constant, scalar
-from variants.infer import Facts, Shape, infer
-from variants.layernorm_parts import producer
+from variants.matching.layernorm_parts import producer
+from variants.symbolic.infer import Facts, Shape, infer
 
 DEFAULT_SINCE_13 = 13
 """Softmax's axis is the last one by default since opset 13, before that the second."""

@@ -8,11 +8,11 @@ from typing import Protocol, TypeAlias
 
 import onnx_graphsurgeon as gs
 
-from variants.carried import BROADCAST, Made, carried, carries, data
 from variants.graph import constant
-from variants.infer import Facts
-from variants.layout import Layout, layout
-from variants.rewire import Wiring
+from variants.rewriting.carried import BROADCAST, Made, carried, carries, data
+from variants.rewriting.layout import Layout, layout
+from variants.rewriting.rewire import Wiring
+from variants.symbolic.infer import Facts
 
 Members: TypeAlias = dict[int, gs.Node]
 Price: TypeAlias = tuple[int, int]

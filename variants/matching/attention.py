@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import onnx_graphsurgeon as gs
 
-from variants.attention_terms import SURELY_HIDDEN, Term, condition_of, number_of, passes, scaled
 from variants.explain import decline
 from variants.graph import constant
-from variants.infer import Facts, Shape
-from variants.sizes import Size
+from variants.matching.attention_terms import SURELY_HIDDEN, Term, condition_of, number_of, passes, scaled
+from variants.symbolic.infer import Facts, Shape
+from variants.symbolic.sizes import Size
 
 MIXED = "its softmax and products have other element types, or unknown ones: TensorRT's Attention takes one"
 """TensorRT-RTX 1.7: "Setting softmax precision is not supported in TensorRT Attention"."""

@@ -9,7 +9,7 @@ import numpy as np
 import onnx_graphsurgeon as gs
 
 from variants.explain import decline
-from variants.layernorm import find
+from variants.matching.layernorm import find
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,8 @@ import numpy as np
 import onnx_graphsurgeon as gs
 
 from variants.graph import constant
-from variants.infer import Facts, Shape
-from variants.rewire import Wiring
+from variants.rewriting.rewire import Wiring
+from variants.symbolic.infer import Facts, Shape
 
 SPREADS = ("Expand", "Identity")
 SAME = ("Expand", "Identity", "Cast", "Unsqueeze", "Squeeze", "Reshape")

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import onnx_graphsurgeon as gs
 
 from variants.graph import constant
-from variants.sizes import FREE, Size, Span, Spans, named, sized
+from variants.symbolic.sizes import FREE, Size, Span, Spans, named, sized
 
 Shape: TypeAlias = tuple[Size, ...]
 Values: TypeAlias = npt.NDArray[Any]
@@ -78,8 +78,8 @@ class Facts:
 
 def infer(graph: gs.Graph, ranges: Mapping[str, tuple[int, int, int]] | None = None, free: Span = FREE) -> Facts:
     """The facts of a graph's tensors; `ranges` are (min, best, max) of free dimensions, the others are within `free`."""
-    from variants.infer_shapes import shapes_of
-    from variants.infer_values import values_of
+    from variants.symbolic.infer_shapes import shapes_of
+    from variants.symbolic.infer_values import values_of
 
     facts = Facts(Spans.declared(ranges or {}))
     facts.spans.free = free

@@ -10,8 +10,8 @@ import numpy as np
 import onnx
 import onnx_graphsurgeon as gs
 
-from variants.infer import MOST, Facts, Values
-from variants.sizes import Size, sized
+from variants.symbolic.infer import MOST, Facts, Values
+from variants.symbolic.sizes import Size, sized
 
 INTEGERS = (onnx.TensorProto.INT64, onnx.TensorProto.INT32, onnx.TensorProto.BOOL)
 Rule = Callable[[Facts, gs.Node], Values | None]

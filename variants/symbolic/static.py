@@ -15,8 +15,8 @@ import onnx
 import onnx_graphsurgeon as gs
 from onnx_graphsurgeon.exporters.onnx_exporter import OnnxExporter, dtype_to_onnx
 
-from variants.evaluate import evaluate
 from variants.graph import constant
+from variants.symbolic.evaluate import evaluate
 from variants.variant import Array
 
 MOST_BYTES = 2**24

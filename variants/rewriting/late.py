@@ -13,8 +13,8 @@ from math import prod
 import onnx_graphsurgeon as gs
 
 from variants.graph import constant
-from variants.infer import Facts, Shape
-from variants.infer_shapes import given
+from variants.symbolic.infer import Facts, Shape
+from variants.symbolic.infer_shapes import given
 from variants.variant import Array
 
 

@@ -8,9 +8,9 @@ from typing import TypeAlias
 import numpy as np
 import onnx_graphsurgeon as gs
 
-from variants.infer import Facts
-from variants.layout import Layout
-from variants.rewire import Wiring, given, numbers
+from variants.rewriting.layout import Layout
+from variants.rewriting.rewire import Wiring, given, numbers
+from variants.symbolic.infer import Facts
 
 UNARY = {
     *("Abs", "Acos", "Asin", "Atan", "Ceil", "Cos", "Cosh", "Elu", "Erf", "Exp", "Floor", "Gelu", "HardSigmoid", "HardSwish", "Identity"),

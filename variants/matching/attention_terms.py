@@ -10,7 +10,7 @@ import numpy as np
 import onnx_graphsurgeon as gs
 
 from variants.graph import constant
-from variants.infer import Facts
+from variants.symbolic.infer import Facts
 
 SURELY_HIDDEN = -1e30
 """A finite value that a mask writes in a score's place: from here down, adding it gives the same, as fp32 keeps 24 bits."""

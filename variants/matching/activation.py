@@ -10,7 +10,7 @@ import onnx_graphsurgeon as gs
 from onnx import TensorProto
 
 from variants.explain import decline
-from variants.polynomial import Polynomial, Terms, near, sources
+from variants.matching.polynomial import Polynomial, Terms, near, sources
 
 LONGEST = 6
 """Nodes from the function to the activation's output; 3 suffice for every export seen."""

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import onnx_graphsurgeon as gs
 
-from variants.infer import Facts
-from variants.rewire import Wiring, given, numbers
+from variants.rewriting.rewire import Wiring, given, numbers
+from variants.symbolic.infer import Facts
 
 END, BEGIN = 2**63 - 1, -(2**63)
 """As exporters write "to the end", forwards and backwards."""

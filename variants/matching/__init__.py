@@ -1,0 +1,1 @@
+"""What a sub-graph computes, found by structure: norms, activations, softmax, attention."""

@@ -1,0 +1,1 @@
+"""How passes change a graph: readers rewired, layouts carried along, work moved ahead, channels and integers resized."""
