@@ -12,7 +12,7 @@ from bench.tune.quest import Quest
 from common.errors import UserError
 from reports.case import Case
 from reports.record import Measured, Record
-from reports.wording import times
+from reports.wording import shorten, times
 
 SHARE = 0.9
 """Of the budget, for this phase and those before it; what is left is for the duels."""
@@ -36,7 +36,7 @@ class Timer:
                 self.quest.found.untried += [f"timing of {left.id}" for left in new[done:]]
                 return
             best = fastest(self.quest.found.points)
-            said = f"{times(best.speedup.value)} {best.case.pipeline} {best.case.precision}" if best else ""
+            said = f"{times(best.speedup.value)} {best.case.pipeline} {shorten(best.case.precision, 40)}" if best else ""
             self.quest.show(phase, done, len(new), said)
             self.tried.add(case)
             self._one(case, case in hand)
