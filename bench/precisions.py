@@ -17,7 +17,8 @@ from bench.backend import Backend
 from common.discover import Declared, discover
 from common.errors import UserError, unknown
 from variants.calibration import Ranges
-from variants.keep import NONE, Keep, named, resolve
+from variants.groups import NAMES as GROUPS
+from variants.keep import GROUP, NONE, Keep, named, resolve
 from variants.precision import Precision
 
 KEEP, THEN, OPTION = "~", "+", ":"
@@ -91,6 +92,9 @@ def _part(part: str, text: str) -> _Part:
         raise unknown("precision", name, names())
     if not all(patterns):
         raise UserError(f"precision '{text}': an empty pattern after '{KEEP}'; name a node, a glob over names, op:TYPE or group:NAME")
+    for pattern in patterns:
+        if pattern.startswith(GROUP) and pattern.removeprefix(GROUP) not in GROUPS:
+            raise unknown("group", pattern.removeprefix(GROUP), GROUPS)
     return _Part(reduce(_chosen, options, declared), tuple(patterns))
 
 

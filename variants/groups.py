@@ -31,6 +31,7 @@ GELUS = ("Gelu", "FastGelu", "BiasGelu", "QuickGelu")
 BETWEEN = ("Add", "Mul", "Div", "Sub", "Where", "Cast", "Reshape", "Transpose", "Identity", "Dropout", "Clip", "Max")
 """What stands between a product and the softmax: scale, mask and moves."""
 REACH = 8
+NAMES = ("attention", "softmax", "layernorm", "gelu", "embedding", "conv", "product", "residual", "stem", "head")
 
 
 def groups(model: onnx.ModelProto) -> dict[str, list[str]]:

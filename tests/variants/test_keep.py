@@ -12,7 +12,7 @@ from onnx import TensorProto
 
 from common.errors import UserError
 from tests.variants.graphs import Norm, affine, feeds, model, node, value
-from variants.groups import groups
+from variants.groups import NAMES, groups
 from variants.keep import named, resolve
 from variants.precision import Precision
 from variants.precisions.bf16 import bf16
@@ -83,6 +83,7 @@ def given(graph: onnx.ModelProto) -> dict[str, np.ndarray]:
 )
 def test_a_group_is_found_by_structure(group: str, expected: Sequence[str]) -> None:
     graph = block()
+    assert tuple(groups(graph)) == NAMES
     assert groups(graph)[group] == list(expected)
     for made in graph.graph.node:
         made.name = ""
