@@ -36,8 +36,9 @@ class Precision:
     reference; `why` is the reason for those bounds.
 
     `types` are the element types of the parts of a composition beyond `dtype`. `needs` is the smallest compute capability of
-    an NVIDIA GPU whose hardware has the type ("8.9"; "" is any), `flags` are the builder flags it asks for ("TF32"), `domain` that of the operators it writes beyond ONNX's own.
-    `at(option)` is the precision written `NAME:OPTION`; `options` says what there is, each with its meaning.
+    an NVIDIA GPU whose hardware has the type ("8.9"; "" is any), `flags` are the builder flags it asks for ("TF32"),
+    `domain` is that of the operators it writes beyond ONNX's own. `at(option)` is the precision written
+    `NAME:OPTION`; `options` says what there is, each with its meaning.
     """
 
     dtype: int
