@@ -5,7 +5,7 @@ The numbers are of one run of both graphs on real inputs, by ONNX Runtime on the
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -118,6 +118,7 @@ def _refuse_interface(declared: Declared[GraphPass], variant: Variant, was: onnx
     """What is fed stays an input and what the variant asks for an output; all else too, unless the pass declares that it `changes` some."""
     free = bool(declared.value.changes)
     inputs, outputs = _named(was.input), _named(was.output)
+    chosen = {dim.dim_param for tensor in inputs.values() for dim in tensor.shape.dim if dim.dim_param}
     for kind, before, after, kept in (
         ("input", inputs, _named(now.input), set(inputs)),
         ("output", outputs, _named(now.output), set(variant.outputs) if free else set(outputs)),
@@ -125,7 +126,8 @@ def _refuse_interface(declared: Declared[GraphPass], variant: Variant, was: onnx
         for name in before:
             if name not in after and name in kept:
                 raise _broken(declared, f"it removed or renamed {kind} '{name}' (there is: {', '.join(after) or 'none'})")
-            if not free and name in after and _described(before[name]) != _described(after[name]):
+            known = after.get(name, before[name]) if kind == "input" else _as_known(after.get(name, before[name]), before[name], chosen)
+            if not free and name in after and _described(before[name]) != _described(known):
                 raise _broken(declared, f"{kind} '{name}' was {_described(before[name])} and is {_described(after[name])}")
         if more := after.keys() - before.keys():
             raise _broken(declared, f"it added {kind} '{min(more)}'")
@@ -133,6 +135,17 @@ def _refuse_interface(declared: Declared[GraphPass], variant: Variant, was: onnx
 
 def _named(values: Sequence[onnx.ValueInfoProto]) -> Named:
     return {value.name: value.type.tensor_type for value in values}
+
+
+def _as_known(now: onnx.TypeProto.Tensor, was: onnx.TypeProto.Tensor, chosen: Collection[str]) -> onnx.TypeProto.Tensor:
+    """`now` with those dimensions free again that no input names and whose size is only found out: nobody could choose them before."""
+    loose = onnx.TypeProto.Tensor()
+    loose.CopyFrom(now)
+    if len(now.shape.dim) == len(was.shape.dim):
+        for dim, before in zip(loose.shape.dim, was.shape.dim, strict=True):
+            if not before.dim_value and before.dim_param not in chosen:
+                dim.dim_param = "found out"
+    return loose
 
 
 def _described(tensor: onnx.TypeProto.Tensor) -> str:

@@ -128,6 +128,15 @@ def test_a_pass_that_declares_it_may_fix_the_batch_and_is_compared_there(through
     assert "it changed the numbers" in refused(through, add_file, "fixes_wrongly", fixes + "\n" + SCALED, ", changes='the batch'")
 
 
+def test_a_dimension_of_an_output_that_no_input_has_may_be_found_out_but_the_batch_may_not(through: Through, add_file: AddFile) -> None:
+    dim = "graph.output[0].type.tensor_type.shape.dim"
+    add_file("variants.passes", "blurs", body("blurs", f"{dim}[1].dim_param = 'logits_dim_1'", ", changes='forgets the classes'"))
+    add_file("variants.passes", "finds", body("finds", f"{dim}[1].dim_value = 10"))
+    assert [step.rewrites for step in through("blurs+finds").steps] == [1, 1, 0]
+    said = refused(through, add_file, "fixes", f"{dim}[0].dim_value = 2")
+    assert "output 'logits' was float [free, 10] and is float [2, 10]" in said
+
+
 def test_an_output_that_is_asked_for_stays_whatever_is_declared(through: Through, add_file: AddFile) -> None:
     lines = "last = [n for n in graph.node if n.output[0] == 'logits'][0]\nlast.output[0] = 'scores'\ngraph.output[0].name = 'scores'"
     said = refused(through, add_file, "renames", lines, ", changes='names'")
