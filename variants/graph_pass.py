@@ -14,7 +14,7 @@ import onnx_graphsurgeon as gs
 
 from common.errors import UserError
 from variants.graph import exported, graphs, shaped
-from variants.heavy import LIMIT, data_bytes, set_aside
+from variants.heavy import LIMIT, data_bytes, release, set_aside, weights
 from variants.heavy_inputs import put_back, unfolded, without_weights
 
 Run = Callable[[onnx.ModelProto], tuple[onnx.ModelProto, int]]
@@ -98,10 +98,12 @@ def surgeon(rewrite: Rewrite, **declared: Any) -> GraphPass:
     """
 
     def run(model: onnx.ModelProto) -> tuple[onnx.ModelProto, int]:
-        graph, rewrites = rewrite(shaped(model).cleanup())
-        if not rewrites:
-            return model, 0
-        return exported(graph), rewrites
+        graph = shaped(model).cleanup()
+        read = weights(graph)
+        graph, rewrites = rewrite(graph)
+        after = exported(graph) if rewrites else model
+        release((*read, *weights(graph)))
+        return after, rewrites
 
     return GraphPass(run, "onnx-graphsurgeon", **declared)
 

@@ -12,6 +12,7 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
 import onnx_graphsurgeon as gs
 from onnx_graphsurgeon.exporters.onnx_exporter import dtype_to_onnx
@@ -113,6 +114,20 @@ def converted(graph: gs.Graph, convert: Callable[[onnx.ModelProto], onnx.ModelPr
         if tensor.name in marks and prod(tensor.dims) >= HEAVY and tensor.ByteSize() < prod(tensor.dims) // 2:
             tensor.doc_string = marks[tensor.name]
     return imported(model, values)
+
+
+def weights(graph: gs.Graph) -> list[gs.Constant]:
+    """Its heavy constants, bodies included."""
+    return [constant for constant in _constants(graph) if _is_plain(constant) and prod(constant.shape) >= HEAVY]
+
+
+def release(constants: Iterable[gs.Constant]) -> None:
+    """Let go of their values: a graph is one cycle, which Python keeps until it looks for such, and with it the model that it reads."""
+    for constant in constants:
+        constant._values = _NOTHING
+
+
+_NOTHING = np.empty(0, np.float32)
 
 
 def _names(graph: gs.Graph) -> list[tuple[onnx.TensorProto, str | None]]:

@@ -188,3 +188,19 @@ def test_weights_above_the_limit_that_would_be_folded_are_refused_with_the_way_o
     folded = plain("Add")
     with pytest.raises(UserError, match="leave it out"):
         without_weights(folded, unfolded(folded))
+
+
+def test_a_pass_keeps_no_weight_alive_once_it_is_done() -> None:
+    """A graph is a cycle: without help its values live until Python looks for such, and a pipeline has held every model so."""
+    before = plain()
+    seen: list[gs.Constant] = []
+
+    def replace(graph: gs.Graph) -> tuple[gs.Graph, int]:
+        old, new = graph.nodes[0].inputs[1], gs.Constant("double", graph.nodes[0].inputs[1].values * 2)
+        graph.nodes[0].inputs[1] = new
+        seen.extend((old, new))
+        return graph, 1
+
+    after, _ = surgeon(replace).run(before)
+    assert [constant.values.size for constant in seen] == [0, 0]
+    np.testing.assert_array_equal(numpy_helper.to_array(after.graph.initializer[0]), 2 * weight())
