@@ -24,7 +24,7 @@ def observed(graph: onnx.ModelProto, batch: int) -> dict[str, Array]:
     """What every tensor of the main graph is at this batch."""
     shown = copy(graph)
     del shown.graph.output[:]
-    shown.graph.output.extend(onnx.ValueInfoProto(name=name) for made in shown.graph.node for name in made.output)
+    shown.graph.output.extend(onnx.ValueInfoProto(name=name) for made in shown.graph.node for name in made.output if name)
     return run(shown, feeds(graph, batch))
 
 
@@ -82,3 +82,24 @@ def test_a_zero_that_copies_a_size_nobody_knows_is_unknown_not_nothing() -> None
     shape = infer(found).shape(found.outputs[0])
     assert shape is not None
     assert [size.number for size in shape] == [None, None, 8]
+
+
+def test_shapes_go_on_behind_operators_that_are_not_onnxs() -> None:
+    """As ONNX Runtime has them: attention whose values are wider than its queries, a norm with its sum, a bias with its GELU."""
+    ms = "com.microsoft"
+    nodes = [
+        node("MultiHeadAttention", "x x wide", "mixed", domain=ms, num_heads=2),
+        node("SkipLayerNormalization", "mixed wide ones", "normed", domain=ms),
+        node("BiasGelu", "total ones", "y", domain=ms),
+    ]
+    nodes[1].output.extend(["", "", "total"])
+    made = model([node("Identity", "x", "y")], {"ones": np.ones(16, np.float32)}, [value("x"), value("wide", ("batch", 4, 16))])
+    del made.graph.node[:], made.graph.output[:]
+    made.graph.node.extend(nodes)
+    made.graph.output.append(value("y", ("batch", 4, 16)))
+    made.opset_import.append(onnx.helper.make_opsetid(ms, 1))
+    found = gs.import_onnx(made)
+    facts = infer(found)
+    shown = {t.name: [str(size) for size in facts.shape(t) or ()] for n in found.nodes for t in n.outputs if t.name}
+    assert shown == dict.fromkeys(("mixed", "normed", "total", "y"), ["1*batch", "4", "16"])
+    assert all(array.shape == (3, 4, 16) for array in observed(made, 3).values())

@@ -17,7 +17,10 @@ END = 2**31
 
 def shapes_of(facts: Facts, node: gs.Node) -> Sequence[Shape | None]:
     """One shape an output. Raises IndexError, KeyError, ValueError or TypeError where the node is none that its operator allows."""
-    rule = RULES.get(node.op) if node.domain in (None, "", "ai.onnx") else None
+    from variants.symbolic.infer_fused import FUSED
+
+    domain = "" if node.domain in (None, "", "ai.onnx") else node.domain
+    rule = (RULES.get(node.op) if not domain else None) or FUSED.get(domain, {}).get(node.op)
     return rule(facts, node) if rule else [None] * len(node.outputs)
 
 
