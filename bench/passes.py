@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import random
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -15,7 +16,7 @@ from plugins.nvrtc import source_digest
 from variants.graph_pass import FittedPass, GraphPass, OptionPass, Setting
 from variants.plugin_pass import PluginPass
 
-ALL, WITHOUT, ORDER, REVERSED = "all", "-", "@", "reversed"
+ALL, WITHOUT, WITH, ORDER, REVERSED = "all", "-", ".", "@", "reversed"
 EACH = "each"
 
 
@@ -27,13 +28,13 @@ def names() -> list[str]:
 def routine() -> tuple[str, ...]:
     """The passes of `all`, in their order."""
     passes = discover("variants.passes", GraphPass)
-    return tuple(sorted((name for name, declared in passes.items() if declared.value.routine), key=lambda n: (passes[n].value.stage, n)))
+    return tuple(sorted((name for name, declared in passes.items() if declared.value.routine), key=_place))
 
 
 def expand(pipeline: Sequence[str]) -> tuple[str, ...]:
-    """The single passes of a pipeline: `all` stands for the routine ones, `all-NAME-NAME` for those but these.
+    """The single passes of a pipeline: `all` stands for the routine ones, `all-NAME` for those but this one.
 
-    `all@reversed` has them in reverse order, `all@7` shuffled by seed 7: order matters, so other orders can be tried.
+    `all.NAME` has another one among them where its stage has it, `all+NAME` behind them all. `all@reversed` has them in reverse order, `all@7` shuffled by seed 7: order matters, so other orders can be tried.
     """
     return tuple(name for word in pipeline for name in _expanded(word))
 
@@ -97,14 +98,21 @@ def _placing(declared: Declared[GraphPass], graph_pass: PluginPass, version: str
 
 
 def _expanded(word: str) -> tuple[str, ...]:
-    named, _, order = word.partition(ORDER)
-    whole, *without = named.split(WITHOUT)
-    if whole != ALL:
+    if re.match(rf"{ALL}([{WITHOUT}{WITH}{ORDER}]|$)", word) is None:
         return (word,)
+    named, _, order = word.partition(ORDER)
+    without, more = (re.findall(rf"[{mark}]([^{WITHOUT}{WITH}]*)", named) for mark in (WITHOUT, WITH))
     for name in without:
         if name not in routine():
             raise UserError(f"passes '{word}': {name} is not in '{ALL}', which has {', '.join(routine())}")
-    return _ordered([name for name in routine() if name not in without], word, order)
+    kept = [name for name in routine() if name not in without]
+    return _ordered(sorted({*kept, *more}, key=_place), word, order)
+
+
+def _place(name: str) -> tuple[int, str]:
+    """Stage, then name; an option moves no pass."""
+    stage: int = find(name).value.stage
+    return stage, name
 
 
 def _ordered(passes: list[str], word: str, order: str) -> tuple[str, ...]:

@@ -35,7 +35,7 @@ def test_every_file_of_the_folder_is_a_version_of_the_pass() -> None:
 def test_a_file_dropped_in_the_folder_is_a_version_even_beside_a_broken_one(folder: Path) -> None:
     (folder / "v6_mine.cu").write_text("// mine")
     (folder / "v10_broken.cu").write_text("")
-    assert [name for name in names() if ":" in name] == ["layernorm_plugin:v6_mine", "layernorm_plugin:v10_broken"]
+    assert [name for name in names() if name.startswith("layernorm_plugin")] == ["layernorm_plugin:v6_mine", "layernorm_plugin:v10_broken"]
     assert find("layernorm_plugin:v6_mine").name == "layernorm_plugin:v6_mine"
 
 
@@ -70,9 +70,23 @@ def test_all_can_leave_passes_out_and_take_another_order() -> None:
     assert expand(["all-fold", "onnxslim"]) == (*expand(["all-fold"]), "onnxslim")
 
 
+def test_another_pass_stands_among_all_of_them_where_its_stage_has_it() -> None:
+    found = expand(["all.fuse_attention:ort.pad_channels:16-fold"])
+    assert set(found) == set(expand(["all"])) - {"fold"} | {"fuse_attention:ort", "pad_channels:16"}
+    stages = [find(name).value.stage for name in found]
+    assert stages == sorted(stages)
+    assert found.index("fuse_attention:ort") < found.index("flatten_matmul") < found.index("pad_channels:16")
+    assert expand(["all", "fuse_attention:ort"])[-1] == "fuse_attention:ort"
+
+
 @pytest.mark.parametrize(
     ("word", "said"),
-    [("all-fodl", "fodl is not in 'all', which has"), ("all@last", "after @ comes reversed, or the number"), ("all@", "after @ comes")],
+    [
+        ("all.fodl", "unknown pass 'fodl': did you mean 'fold'"),
+        ("all-fodl", "fodl is not in 'all', which has"),
+        ("all@last", "after @ comes reversed, or the number"),
+        ("all@", "after @ comes"),
+    ],
 )
 def test_what_all_does_not_know_is_refused_in_one_sentence(word: str, said: str) -> None:
     with pytest.raises(UserError, match=said):

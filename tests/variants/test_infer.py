@@ -101,5 +101,5 @@ def test_shapes_go_on_behind_operators_that_are_not_onnxs() -> None:
     found = gs.import_onnx(made)
     facts = infer(found)
     shown = {t.name: [str(size) for size in facts.shape(t) or ()] for n in found.nodes for t in n.outputs if t.name}
-    assert shown == dict.fromkeys(("mixed", "normed", "total", "y"), ["1*batch", "4", "16"])
+    assert shown == {name: ["1*batch", "4", "16"] for name in ("mixed", "normed", "total", "y")}
     assert all(array.shape == (3, 4, 16) for array in observed(made, 3).values())
