@@ -30,7 +30,6 @@ from reports import layers
 from reports.case import API, Case
 from reports.record import GraphSize, ModelFacts, Step
 from variants.api_network import write
-from variants.calibration import Ranges
 from variants.checkpoint import files, given, replaced
 from variants.explain import listening
 from variants.export import export, reference
@@ -38,6 +37,7 @@ from variants.find import find as find_variant
 from variants.fingerprint import fingerprint
 from variants.graph_pass import GraphPass, Setting
 from variants.heavy import save
+from variants.lowering.calibration import Ranges
 from variants.precision import Precision, carries
 from variants.shapes import described, timed
 from variants.variant import Array, Ready, Sizes, Variant
@@ -263,7 +263,7 @@ class Artefacts:
 
 def _shared() -> list[str]:
     """The code that passes and precisions are made of, beside their own files."""
-    return [sources(VARIANTS / room) for room in ("", "matching", "rewriting", "symbolic")]
+    return [sources(VARIANTS / room) for room in ("", "lowering", "matching", "rewriting", "symbolic")]
 
 
 def _seen(artefact: Artefact[T], phases: Phases, name: str) -> Artefact[T]:

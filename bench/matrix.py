@@ -57,7 +57,7 @@ class Preset(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Axes and limits of one preset; `cap_s` ends a measurement, `build_limit_s` a build, in seconds.
 
     `checkpoints` (variant -> path) are weights in place of the variants' own; `keep` are patterns of nodes
-    (variants/keep.py) that every lowered precision leaves as they are.
+    (variants/lowering/keep.py) that every lowered precision leaves as they are.
     """
 
     why: str

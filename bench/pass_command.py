@@ -168,7 +168,7 @@ def _deliver(done: Transformed, options: argparse.Namespace) -> None:
 def _nodes(model: onnx.ModelProto, pattern: str) -> list[str]:
     from fnmatch import fnmatchcase
 
-    from variants.keep import named
+    from variants.lowering.keep import named
 
     found = [node for node in named(model).graph.node if fnmatchcase(node.name, pattern)]
     if not found:

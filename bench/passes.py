@@ -34,7 +34,8 @@ def routine() -> tuple[str, ...]:
 def expand(pipeline: Sequence[str]) -> tuple[str, ...]:
     """The single passes of a pipeline: `all` stands for the routine ones, `all-NAME` for those but this one.
 
-    `all.NAME` has another one among them where its stage has it, `all+NAME` behind them all. `all@reversed` has them in reverse order, `all@7` shuffled by seed 7: order matters, so other orders can be tried.
+    `all.NAME` has another one among them where its stage has it, `all+NAME` behind them all. `all@reversed` has them in
+    reverse order, `all@7` shuffled by seed 7: order matters, so other orders can be tried.
     """
     return tuple(name for word in pipeline for name in _expanded(word))
 

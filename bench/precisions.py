@@ -16,9 +16,9 @@ import onnx
 from bench.backend import Backend
 from common.discover import Declared, discover
 from common.errors import UserError, unknown
-from variants.calibration import Ranges
-from variants.groups import NAMES as GROUPS
-from variants.keep import GROUP, NONE, Keep, named, resolve
+from variants.lowering.calibration import Ranges
+from variants.lowering.groups import NAMES as GROUPS
+from variants.lowering.keep import GROUP, NONE, Keep, named, resolve
 from variants.precision import Precision
 
 KEEP, THEN, OPTION = "~", "+", ":"
@@ -65,7 +65,7 @@ def _number(capability: str) -> tuple[int, ...]:
 def find(text: str) -> Declared[Precision]:
     """The precision written `text`.
 
-    `NAME:OPTION` is one of its kinds; `NAME~PATTERN~PATTERN` keeps the nodes that a pattern names (variants/keep.py) as
+    `NAME:OPTION` is one of its kinds; `NAME~PATTERN~PATTERN` keeps the nodes that a pattern names (variants/lowering/keep.py) as
     they were; `FIRST+SECOND` puts what FIRST left into SECOND. Raises UserError with what there is.
     """
     parts = [_part(part, text) for part in text.split(THEN)]

@@ -8,9 +8,9 @@ from typing import Protocol
 
 import onnx
 
-from variants.calibration import Ranges
 from variants.graph import graphs
-from variants.keep import NONE, Keep
+from variants.lowering.calibration import Ranges
+from variants.lowering.keep import NONE, Keep
 from variants.variant import Tensors
 
 MAKES = {("Cast", "to"), ("QuantizeLinear", "output_dtype")}

@@ -24,7 +24,7 @@ from reports.case import Case
 from reports.journal import load
 from reports.record import Failed, Record
 from reports.statistics import Estimate, speedup
-from variants.keep import named
+from variants.lowering.keep import named
 
 Profile = list[tuple[str, float]]
 

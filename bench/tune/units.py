@@ -29,7 +29,7 @@ class Unit:
 def units(model: onnx.ModelProto) -> tuple[Unit, ...]:
     """Each module that has weights of its own, in graph order; a node with weights alone where its name tells no module.
 
-    The nodes of `model` must be named (variants.keep.named).
+    The nodes of `model` must be named (variants.lowering.keep.named).
     """
     weights = _weights(model)
     found: dict[str, str] = {}

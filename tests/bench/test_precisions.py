@@ -15,7 +15,7 @@ from bench.precisions import base_name, find, keeping, names, refusal
 from common.discover import discover
 from common.errors import UserError
 from tests.variants.test_keep import block, given, reads
-from variants.keep import named
+from variants.lowering.keep import named
 
 BACKENDS = discover("bench.backends", Backend)
 

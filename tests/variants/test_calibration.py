@@ -12,8 +12,8 @@ import pytest
 
 from common.errors import UserError
 from tests.variants.graphs import model, node, value
-from variants import calibration
-from variants.calibration import BINS, LEVELS, Threshold, calibrate, entropy, minmax, mse, percentile
+from variants.lowering import calibration
+from variants.lowering.calibration import BINS, LEVELS, Threshold, calibrate, entropy, minmax, mse, percentile
 
 Draw = np.ndarray[Any, np.dtype[np.float32]]
 METHODS = {"minmax": minmax, "percentile": percentile(99.99), "entropy": entropy, "mse": mse}

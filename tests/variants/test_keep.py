@@ -12,8 +12,8 @@ from onnx import TensorProto
 
 from common.errors import UserError
 from tests.variants.graphs import Norm, affine, feeds, model, node, value
-from variants.groups import NAMES, groups
-from variants.keep import named, resolve
+from variants.lowering.groups import NAMES, groups
+from variants.lowering.keep import named, resolve
 from variants.precision import Precision
 from variants.precisions.bf16 import bf16
 from variants.precisions.fp8 import fp8

@@ -11,8 +11,8 @@ from onnx import TensorProto, numpy_helper, shape_inference
 
 from common.errors import UserError
 from tests.variants.graphs import branch, feeds, model, node, opset, run, value
-from variants.calibration import Range, Ranges
-from variants.quantize import activations, insert_qdq
+from variants.lowering.calibration import Range, Ranges
+from variants.lowering.quantize import activations, insert_qdq
 
 WEIGHT = np.random.default_rng(2).normal(size=(8, 8)).astype(np.float32)
 

@@ -8,10 +8,10 @@ import pytest
 from onnx import numpy_helper
 
 from tests.variants.graphs import Norm, affine, equal_outputs, feeds, model, node, run, value
-from variants.calibration import minmax
-from variants.int8 import Int8
-from variants.placement import EVERYWHERE
-from variants.smooth import applied, migrate, smoothed_ranges
+from variants.lowering.calibration import minmax
+from variants.lowering.int8 import Int8
+from variants.lowering.placement import EVERYWHERE
+from variants.lowering.smooth import applied, migrate, smoothed_ranges
 
 WEIGHT = np.random.default_rng(2).normal(size=(8, 8)).astype(np.float32)
 FACTORS = np.linspace(0.5, 4, 8, dtype=np.float32)

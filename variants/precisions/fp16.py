@@ -7,14 +7,14 @@ from functools import partial
 
 from onnx import ModelProto, TensorProto
 
-from variants.calibration import Ranges
-from variants.keep import NONE, Keep
-from variants.low_float import STATISTICS, to_low_float
+from variants.lowering.calibration import Ranges
+from variants.lowering.keep import NONE, Keep
+from variants.lowering.low_float import STATISTICS, to_low_float
 from variants.precision import Precision
 
 
 def to_fp16(model: ModelProto, _: Ranges, keep: Keep = NONE, statistics: bool = False) -> ModelProto:
-    """Weights and activations in fp16 (variants/low_float.py)."""
+    """Weights and activations in fp16 (variants/lowering/low_float.py)."""
     return to_low_float(model, TensorProto.FLOAT16, keep, statistics)
 
 

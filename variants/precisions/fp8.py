@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import onnx
 
-from variants.calibration import Ranges, calibrate, minmax
-from variants.keep import NONE, Keep
-from variants.placement import MATRICES
+from variants.lowering.calibration import Ranges, calibrate, minmax
+from variants.lowering.keep import NONE, Keep
+from variants.lowering.placement import MATRICES
+from variants.lowering.quantize import FP8, activations, insert_qdq
 from variants.precision import Precision
-from variants.quantize import FP8, activations, insert_qdq
 
 
 def to_fp8(model: onnx.ModelProto, ranges: Ranges, keep: Keep = NONE) -> onnx.ModelProto:

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import onnx
 
+from variants.lowering.weight_only import blockwise
 from variants.precision import Precision
-from variants.weight_only import blockwise
 
 SIZES = (32, 64, 128)
 

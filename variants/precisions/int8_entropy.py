@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from variants.calibration import entropy
-from variants.int8 import Int8
+from variants.lowering.calibration import entropy
+from variants.lowering.int8 import Int8
 
 int8_entropy = Int8(entropy).precision()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from variants.calibration import minmax
-from variants.int8 import Int8
+from variants.lowering.calibration import minmax
+from variants.lowering.int8 import Int8
 
 int8_minmax = Int8(minmax).precision()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from variants.calibration import mse
-from variants.int8 import Int8
+from variants.lowering.calibration import mse
+from variants.lowering.int8 import Int8
 
 int8_mse = Int8(mse).precision()

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from variants.calibration import percentile
-from variants.int8 import OPTIONS, Int8
+from variants.lowering.calibration import percentile
+from variants.lowering.int8 import OPTIONS, Int8
 
 
 def _covering(share: float) -> Int8 | None:

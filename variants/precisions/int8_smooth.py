@@ -5,8 +5,8 @@
 
 from __future__ import annotations
 
-from variants.calibration import mse
-from variants.int8 import OPTIONS, Int8
+from variants.lowering.calibration import mse
+from variants.lowering.int8 import OPTIONS, Int8
 
 
 def _moving(alpha: float) -> Int8 | None:

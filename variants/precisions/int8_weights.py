@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import onnx
 
+from variants.lowering.weight_only import channelwise
 from variants.precision import Precision
-from variants.weight_only import channelwise
 
 int8_weights = Precision(
     dtype=onnx.TensorProto.INT8,

@@ -20,7 +20,7 @@ from reports.accuracy import Accuracy, OutputError, Spread
 from reports.case import Case
 from reports.record import Environment, Measured, Record
 from reports.statistics import Estimate
-from variants.keep import resolve
+from variants.lowering.keep import resolve
 
 WIDTH = 24
 

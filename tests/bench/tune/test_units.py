@@ -6,7 +6,7 @@ import onnx
 
 from bench.tune.units import blocks, inside, units
 from tests.bench.tune.made import WIDTH, network
-from variants.keep import named
+from variants.lowering.keep import named
 
 
 def test_every_module_with_weights_is_a_unit_with_all_its_nodes() -> None:

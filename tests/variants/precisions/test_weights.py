@@ -9,13 +9,13 @@ from onnx import TensorProto, numpy_helper
 
 from common.errors import UserError
 from tests.variants.graphs import feeds, model, node, opset, run, value
-from variants.calibration import Range
 from variants.explain import listening
-from variants.integer import insert_integer
+from variants.lowering.calibration import Range
+from variants.lowering.integer import insert_integer
+from variants.lowering.quantize import insert_qdq
 from variants.precisions.int4_weights import int4_weights
 from variants.precisions.int8_entropy import int8_entropy
 from variants.precisions.int8_weights import int8_weights
-from variants.quantize import insert_qdq
 
 WIDTH = 64
 ROWS = [value("x", ("batch", 4, WIDTH))], [value("y", ("batch", 4, WIDTH))]

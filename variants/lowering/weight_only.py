@@ -13,13 +13,13 @@ import onnx
 import onnx_graphsurgeon as gs
 
 from common.errors import UserError
-from variants.calibration import Ranges
 from variants.explain import decline
 from variants.graph import exported, shaped, with_opset
-from variants.keep import NONE, Keep
-from variants.placement import MATRICES, Product
+from variants.lowering.calibration import Ranges
+from variants.lowering.keep import NONE, Keep
+from variants.lowering.placement import MATRICES, Product
+from variants.lowering.quantize import INT4, INT8, Code, quantised_weight, stored
 from variants.precision import Apply
-from variants.quantize import INT4, INT8, Code, quantised_weight, stored
 
 Weight = Callable[[gs.Graph, Product], "gs.Tensor | None"]
 

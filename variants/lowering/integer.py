@@ -13,12 +13,12 @@ import onnx
 import onnx_graphsurgeon as gs
 
 from common.errors import UserError
-from variants.calibration import Ranges
 from variants.explain import decline
 from variants.graph import constant, exported, shaped, with_opset
-from variants.keep import NONE, Keep
-from variants.placement import MATRICES, Product
-from variants.quantize import INT8
+from variants.lowering.calibration import Ranges
+from variants.lowering.keep import NONE, Keep
+from variants.lowering.placement import MATRICES, Product
+from variants.lowering.quantize import INT8
 from variants.variant import Array
 
 DOMAIN = "com.microsoft"

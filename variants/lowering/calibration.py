@@ -20,8 +20,8 @@ import numpy.typing as npt
 import onnx
 
 from common.errors import UserError
-from variants.calibration_data import check
 from variants.heavy import save
+from variants.lowering.calibration_data import check
 from variants.variant import Array, Tensors
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ STRIDE = 8
 class Range(msgspec.Struct, frozen=True):
     """One tensor is quantised over -limit..limit, in the tensor's own unit.
 
-    Where there are `factors`, one a channel of the last axis, the tensor is divided by them before (variants/smooth.py), and
+    Where there are `factors`, one a channel of the last axis, the tensor is divided by them before (variants/lowering/smooth.py), and
     `limit` is of what comes of that.
     """
 

@@ -12,13 +12,13 @@ from dataclasses import dataclass, replace
 
 import onnx
 
-from variants.calibration import Ranges, Threshold, calibrate, minmax
-from variants.integer import DOMAIN, insert_integer
-from variants.keep import NONE, Keep
-from variants.placement import EVERYWHERE, MATRICES, Placement
+from variants.lowering.calibration import Ranges, Threshold, calibrate, minmax
+from variants.lowering.integer import DOMAIN, insert_integer
+from variants.lowering.keep import NONE, Keep
+from variants.lowering.placement import EVERYWHERE, MATRICES, Placement
+from variants.lowering.quantize import activations, insert_qdq
+from variants.lowering.smooth import applied, smoothed_ranges
 from variants.precision import Precision
-from variants.quantize import activations, insert_qdq
-from variants.smooth import applied, smoothed_ranges
 from variants.variant import Tensors
 
 WHY = "8-bit steps of one scale a tensor leave 30 to 40 dB a product; under 20 dB the decisions of a classifier begin to turn"

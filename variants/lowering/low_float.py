@@ -17,7 +17,7 @@ from onnx import TensorProto, defs, helper, numpy_helper
 from variants.functions import NAMESPACE
 from variants.graph import graphs, shaped, with_opset
 from variants.heavy import exported, set_aside
-from variants.keep import Keep, named
+from variants.lowering.keep import Keep, named
 from variants.matching.layernorm import find
 from variants.passes.fuse_layernorm import fuse_layernorm
 from variants.variant import Array

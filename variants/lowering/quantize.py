@@ -11,10 +11,10 @@ from onnx import TensorProto, helper, numpy_helper
 from onnx_graphsurgeon.ir.tensor import LazyValues
 
 from common.errors import UserError
-from variants.calibration import Ranges
 from variants.graph import exported, shaped, with_opset
-from variants.keep import NONE, Keep
-from variants.placement import EVERYWHERE, Placement, Product
+from variants.lowering.calibration import Ranges
+from variants.lowering.keep import NONE, Keep
+from variants.lowering.placement import EVERYWHERE, Placement, Product
 from variants.variant import Array
 
 

@@ -19,7 +19,7 @@ import numpy as np
 import onnx_graphsurgeon as gs
 
 from variants.graph import constant
-from variants.keep import NONE, Keep
+from variants.lowering.keep import NONE, Keep
 from variants.variant import Array
 
 PRODUCTS = ("MatMul", "Gemm")

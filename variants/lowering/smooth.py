@@ -15,11 +15,11 @@ import numpy as np
 import onnx
 import onnx_graphsurgeon as gs
 
-from variants.calibration import Range, Ranges, Threshold, activations, calibrate
 from variants.explain import decline
 from variants.graph import constant, exported, shaped
+from variants.lowering.calibration import Range, Ranges, Threshold, activations, calibrate
+from variants.lowering.placement import MATRICES, Placement, Product
 from variants.matching.layernorm import find as layernorms
-from variants.placement import MATRICES, Placement, Product
 from variants.variant import Array, Tensors
 
 SMOOTHED = "smoothed"

@@ -10,7 +10,7 @@ from typing import TypeAlias
 import onnx
 
 from common.errors import UserError
-from variants.groups import groups
+from variants.lowering.groups import groups
 
 Keep: TypeAlias = frozenset[str]
 """Names of nodes of the main graph."""
@@ -36,7 +36,7 @@ def resolve(model: onnx.ModelProto, patterns: Sequence[str]) -> Keep:
     """The nodes that any of `patterns` names.
 
     A pattern is a name or a glob over names (`/blocks.0/*`), `op:TYPE` (`op:Softmax`, a glob too), or `group:NAME`
-    (variants/groups.py). The nodes of `model` must be `named`. Raises UserError for a pattern that matches nothing.
+    (variants/lowering/groups.py). The nodes of `model` must be `named`. Raises UserError for a pattern that matches nothing.
     """
     return frozenset(name for pattern in patterns for name in _matches(model, pattern))
 
