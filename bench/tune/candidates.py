@@ -8,7 +8,7 @@ from itertools import product
 
 from bench.backend import Backend
 from bench.matrix import BASELINE_PRECISION, Preset, split_pipeline
-from bench.passes import ALL, WITHOUT, find, names, pipelines, refusal, routine
+from bench.passes import ALL, WITH, WITHOUT, find, names, pipelines, refusal, routine
 from bench.precisions import HIGH
 from bench.precisions import find as find_precision
 from bench.precisions import names as precision_names
@@ -72,19 +72,21 @@ def by_hand(variant: str, presets: Mapping[str, Preset], backend: str) -> tuple[
 
 
 def pipelines_of(backend: Backend, hand: Sequence[str]) -> tuple[str, ...]:
-    """The presets' own, `all`, `all` with each further pass that this backend takes, and `all` without each one in turn."""
+    """The presets' own, `all`, `all` with each further pass that this backend takes, and `all` without each one in turn.
+
+    A further pass stands in the place of its stage, a library's whole clean-up behind all: it undoes what others prepared.
+    """
     own = routine()
-    optional = [name for name in _firsts() if name not in own and not refusal((name,), backend)]
-    tried = [*hand, "none", ALL, *(f"{ALL}+{name}" for name in optional), *(f"{ALL}{WITHOUT}{name}" for name in own)]
+    optional = [name for name in _options() if name not in own and not refusal((name,), backend)]
+    more = [f"{ALL}{'+' if find(name).value.stage == Stage.CLEAN else WITH}{name}" for name in optional]
+    tried = [*hand, "none", ALL, *more, *(f"{ALL}{WITHOUT}{name}" for name in own)]
     return tuple(text for text in dict.fromkeys(tried) if not refusal(split_pipeline(text), backend))
 
 
-def _firsts() -> list[str]:
-    """Every pass once, of one with a choice its first option; none that places a kernel: those are chosen by timing kernels."""
-    firsts: dict[str, str] = {}
-    for name in names():
-        firsts.setdefault(name.partition(":")[0], name)
-    return [name for name in firsts.values() if find(name).value.stage < Stage.PLACE]
+def _options() -> list[str]:
+    """Every pass in each of its options; none that places a kernel: those are chosen by timing kernels."""
+    own = routine()
+    return [name for name in names() if find(name).value.stage < Stage.PLACE and name.partition(":")[0] not in own]
 
 
 def families(precisions: Sequence[str]) -> tuple[tuple[str, ...], ...]:

@@ -9,6 +9,7 @@ from bench.matrix import BASELINE_PRECISION
 from bench.passes import ALL, WITHOUT
 from bench.tune.point import Point, fastest, point
 from bench.tune.quest import Quest
+from bench.tune.together import together
 from common.errors import UserError
 from reports.case import Case
 from reports.record import Measured, Record
@@ -72,6 +73,8 @@ def clock(quest: Quest, texts: Sequence[str]) -> None:
     if best is None:
         return
     timer.round("passes", [space.case(pipeline, best.case.precision) for pipeline in _telling(quest)], hand)
+    whole = together(quest.found.points, best.case.precision)
+    timer.round("what helped, together", [space.case(whole, best.case.precision)] if whole else [], hand)
     wide = _fastest_pipelines(quest.found.points)
     every = _fastest_precisions(quest.found.points)
     timer.round("passes with precisions", [space.case(pipeline, text) for pipeline in wide for text in every], hand)

@@ -21,7 +21,7 @@ def test_every_combination_of_the_default_matrix_is_a_candidate() -> None:
 
 def test_what_a_preset_leaves_out_is_not_chosen_by_hand() -> None:
     hand = by_hand("vit:tiny", presets(), "onnxruntime")
-    assert ("fold+fuse_layernorm", "fp16") in hand
+    assert ("all", "fp16") in hand
     assert ("none", "fp16") not in hand
 
 
