@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import onnx_graphsurgeon as gs
 
+from variants.explain import decline
 from variants.graph_pass import Stage, surgeon
-from variants.rewriting.demand import Demand
+from variants.rewriting.demand import COSTLY, Demand, Region
 from variants.rewriting.early import Early
 from variants.rewriting.rewire import Wiring, nodes_of
 from variants.rewriting.rowwise import RowWise
@@ -25,36 +26,57 @@ from variants.symbolic.infer import Facts, infer
 
 def rewrite(graph: gs.Graph) -> tuple[gs.Graph, int]:
     """The rewrites are the selections that moved, or went."""
-    if not any(nodes_of(graph, "Gather", "Slice")):
+    given = list(nodes_of(graph, "Gather", "Slice"))
+    if not given:
         return graph, 0
-    count, moved = 0, _moved(graph)
+    count, moved = 0, _moved(graph, given)
     while moved:
-        count, moved = count + moved, _moved(graph)
+        count, moved = count + moved, _moved(graph, given)
     return graph, count
 
 
-def _moved(graph: gs.Graph) -> int:
-    """Of the first kind of rows that any selection can be moved of."""
+def _moved(graph: gs.Graph, given: list[gs.Node]) -> int:
+    """Of the first rows that any selection can be moved of; where there are none, it says why those `given` are left."""
     facts, wiring = infer(graph), Wiring(graph)
+    left: list[tuple[Selection, Region]] = []
     for rows, chosen in _selections(facts, graph).items():
         rowwise = RowWise(wiring, facts, rows, RULES | ATTENTION)
-        regions = [region for region in Demand(rowwise, {id(one.node): one for one in chosen}).regions() if region.pays()]
-        if regions:
+        regions = list(Demand(rowwise, {id(one.node): one for one in chosen}).regions())
+        if paying := [region for region in regions if region.pays()]:
             early = Early(rowwise)
-            return sum(early.moved(region) for region in regions)
+            return sum(early.moved(region) for region in paying)
+        left += [(one, region) for region in regions for one in region.selections]
+    names = {id(node) for node in given}
+    for one, region in left:
+        if id(one.node) in names:
+            _explain(wiring, one, region)
     return 0
 
 
 def _selections(facts: Facts, graph: gs.Graph) -> dict[Rows, list[Selection]]:
+    """By what they pick; those of too many rows are left out."""
     found: dict[Rows, list[Selection]] = {}
     for node in nodes_of(graph, "Gather", "Slice"):
         one = selection(facts, node)
-        if one is None:
+        if one is None or not one.rows.sayable(graph.opset):
             continue
         size = (facts.shape(node.inputs[0]) or ())[one.axis]
-        if one.rows.few(size) and one.rows.sayable(graph.opset):
+        if one.rows.few(size):
             found.setdefault(one.rows, []).append(one)
+        elif node.inputs[0].inputs and node.inputs[0].inputs[0].op in COSTLY and size.number != 1:
+            decline(
+                node.outputs[0].name, f"{one.rows.count(size) or 'some'} of {size} rows are picked, not few enough to compute only those"
+            )
     return found
+
+
+def _explain(wiring: Wiring, one: Selection, region: Region) -> None:
+    source, picked = one.node.inputs[0], one.node.outputs[0].name
+    maker = wiring.producer(source)
+    if region.members:
+        decline(picked, "no product, norm or attention is computed for these rows alone, so picking them earlier wins nothing")
+    elif maker is not None and maker.op in COSTLY and (len(wiring.readers(source)) > 1 or id(source) in wiring.kept):
+        decline(picked, f"other rows of {source.name} are needed as well")
 
 
 select_early = surgeon(rewrite, stage=Stage.MERGE)

@@ -94,7 +94,7 @@ class Demand:
         return cuts is not None and set(cuts) == {0} and axis not in [axes[place] for place in cuts[0].of(len(axes))]
 
     def regions(self) -> Iterator[Region]:
-        """Connected by tensors that are needed for these rows only."""
+        """Connected by tensors that are needed for these rows only; one without members is a selection that nothing stands in front of."""
         part: dict[int, int] = {}
         for key in (*self.selections, *self.members):
             if key not in part:
@@ -104,8 +104,7 @@ class Demand:
             if id(node) in self.members:
                 found.setdefault(part[id(node)], Region()).members.append(self.members[id(node)])
         for key, one in self.selections.items():
-            if part[key] in found:
-                found[part[key]].selections.append(one)
+            found.setdefault(part[key], Region()).selections.append(one)
         yield from found.values()
 
     def _spread(self, start: int, part: dict[int, int]) -> None:

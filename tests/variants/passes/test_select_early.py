@@ -1,0 +1,246 @@
+"""Rows that are picked behind row-wise operators are picked before them: fewer rows are computed, and they are the same."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+from tests.variants.graphs import WIDTH, copy, model, node, operators, value
+from tests.variants.more_graphs.selecting import Encoder
+from tests.variants.pass_contract import PASSES, broken, setting, small_feeds
+from variants.explain import listening
+from variants.passes.fuse_attention import fuse_attention
+from variants.passes.select_early import select_early
+
+TIME = ("batch", "time", WIDTH)
+WEIGHT = np.random.default_rng(5).normal(size=(WIDTH, WIDTH)).astype(np.float32)
+
+
+def moved(before: onnx.ModelProto) -> tuple[onnx.ModelProto, int]:
+    """After the pass, the whole contract checked."""
+    assert broken(PASSES["select_early"], before, small_feeds(before), setting(before)) == ""
+    return select_early.run(copy(before))
+
+
+def dims(graph: onnx.ModelProto) -> dict[str, list[int | str]]:
+    """Shapes of what nodes make, by the node."""
+    known = onnx.shape_inference.infer_shapes(graph, strict_mode=True, data_prop=True).graph
+    shapes = {one.name: [d.dim_value or d.dim_param for d in one.type.tensor_type.shape.dim] for one in (*known.value_info, *known.output)}
+    return {made.name: shapes.get(made.output[0], []) for made in graph.graph.node}
+
+
+def chain(*nodes: onnx.NodeProto, index: Any = 0, axis: int = 1, opset: int = 17, **held: Any) -> onnx.ModelProto:
+    """x [batch, 4, 8] -> h by a product, `nodes` make z of it -> y = the rows `index` of z along `axis`, of a shape that onnx infers."""
+    made = [node("MatMul", "x weight", "h"), *nodes, node("Gather", "z index", "y", axis=axis)]
+    held = {"weight": WEIGHT, "index": np.array(index, np.int64)} | held
+    graph = model([*made, node("Identity", "x", "same")], held, outputs=[value("same")], opset=opset)
+    graph.graph.output.append(onnx.shape_inference.infer_shapes(_with_output(graph), data_prop=True).graph.output[-1])
+    return graph
+
+
+def _with_output(graph: onnx.ModelProto) -> onnx.ModelProto:
+    made = copy(graph)
+    made.graph.output.append(helper.make_empty_tensor_value_info("y"))
+    made.graph.output[-1].type.tensor_type.elem_type = TensorProto.FLOAT
+    return made
+
+
+def test_of_the_last_block_of_an_encoder_only_the_class_token_is_computed() -> None:
+    after, count = moved(Encoder().model())
+    found = dims(after)
+    assert count == 1
+    assert found["make_q_flat"] == found["make_projected"] == found["make_down"] == found["make_n3"] == ["batch", 1, WIDTH]
+    assert found["make_k_flat"] == found["make_v_flat"] == ["batch", 5, WIDTH]
+    assert found["make_scores"] == ["batch", 2, 1, 5]
+
+
+def test_what_comes_in_is_sliced_once_a_tensor_and_the_pick_behind_goes() -> None:
+    before = Encoder(index=[0], head=False).model()
+    after, _ = moved(before)
+    assert operators(after).count("Slice") == 2
+    assert "Gather" not in operators(after)
+    assert after.graph.output[0].name == "y"
+
+
+@pytest.mark.parametrize("form", [Encoder(packed=True), Encoder(norm="nodes", opset=13), Encoder(target="computed"), Encoder(target="own")])
+def test_other_ways_to_write_the_block_do_as_well(form: Encoder) -> None:
+    after, count = moved(form.model())
+    assert count == 1
+    assert dims(after)["make_down"][1:] == [1, WIDTH]
+
+
+@pytest.mark.parametrize("index", [0, -1, 1, [2], [-2], [0, 1], [3, 1], [-1, 0]], ids=str)
+@pytest.mark.parametrize("tokens", [5, "tokens"])
+def test_any_few_places_of_any_length_are_moved(index: Any, tokens: int | str) -> None:
+    before = Encoder(tokens=tokens, index=index).model()
+    shapes = [(2, 4), (3, 7)]
+    assert broken(PASSES["select_early"], before, small_feeds(before, shapes), setting(before)) == ""
+    assert select_early.run(before)[1] == 1
+
+
+def test_a_slice_moves_as_a_gather_does() -> None:
+    nodes = [node("MatMul", "x weight", "h"), node("Tanh", "h", "z"), node("Slice", "z from to axis", "y")]
+    held = {"weight": WEIGHT, "from": np.array([-2]), "to": np.array([2**63 - 1]), "axis": np.array([-2])}
+    after, count = moved(model(nodes, held, outputs=[value("y", ("batch", 2, WIDTH))]))
+    assert (count, operators(after)) == (1, ["Slice", "MatMul", "Tanh"])
+
+
+@pytest.mark.parametrize(("tokens", "index"), [(5, [0, 1, 2]), (5, list(range(5))), (1, 0)], ids=str)
+def test_more_than_half_of_the_rows_are_left(tokens: int, index: Any) -> None:
+    assert moved(Encoder(tokens=tokens, index=index).model())[1] == 0
+
+
+MAPS = {
+    "a product of two tensors": [node("Transpose", "x", "t", perm=[0, 2, 1]), node("MatMul", "h t", "z")],
+    "softmax over the columns": [node("Softmax", "h", "z", axis=-1)],
+    "a mean over the columns": [node("ReduceMean", "h", "m", axes=[2]), node("Sub", "h m", "z")],
+    "columns parted and joined": [node("Split", "h", "a b", axis=-1), node("Concat", "b a", "z", axis=2)],
+    "a constant for every row": [node("Add", "rows h", "z")],
+    "a constant row for all": [node("Mul", "h row", "z")],
+    "a constant for each row, of lower rank": [node("Add", "h matrix", "z")],
+    "an axis put in front and taken away": [node("Unsqueeze", "h first", "u"), node("Relu", "u", "r"), node("Squeeze", "r first", "z")],
+    "columns parted into two axes": [node("Reshape", "h heads", "p"), node("Sigmoid", "p", "s"), node("Reshape", "s whole", "z")],
+    "some columns": [node("Slice", "h nought two last", "z")],
+    "a choice": [node("Greater", "h row", "c"), node("Where", "c h rows", "z")],
+    "half precision between": [node("Cast", "h", "c", to=TensorProto.FLOAT16), node("Cast", "c", "z", to=TensorProto.FLOAT)],
+    "itself twice": [node("Mul", "h h", "s"), node("Add", "s h", "z")],
+}
+HELD: dict[str, Any] = {
+    "rows": np.arange(4, dtype=np.float32).reshape(1, 4, 1),
+    "row": np.arange(8, dtype=np.float32),
+    "matrix": np.arange(32, dtype=np.float32).reshape(4, 8),
+    "first": np.array([0]),
+    "heads": np.array([-1, 4, 2, 4]),
+    "whole": np.array([-1, 4, 8]),
+    "nought": np.array([0]),
+    "two": np.array([2]),
+    "last": np.array([-1]),
+}
+
+
+def held(nodes: Sequence[onnx.NodeProto]) -> dict[str, Any]:
+    """What of HELD these read."""
+    return {name: HELD[name] for made in nodes for name in made.input if name in HELD}
+
+
+@pytest.mark.parametrize("index", [1, [3]], ids=str)
+@pytest.mark.parametrize("which", MAPS)
+def test_the_same_rows_come_through(which: str, index: Any) -> None:
+    after, count = moved(chain(*MAPS[which], index=index, **held(MAPS[which])))
+    assert count == 1
+    assert dims(after)["make_h"] == ["batch", 1, WIDTH]
+
+
+MIXED = {
+    "softmax over the rows": [node("Softmax", "h", "z", axis=1)],
+    "a mean over the rows": [node("ReduceMean", "h", "m", axes=[1]), node("Add", "h m", "z")],
+    "rows joined": [node("Concat", "h x", "z", axis=1)],
+    "rows and columns in one": [node("Reshape", "h other", "z")],
+    "rows and the batch in one": [node("Reshape", "h joined", "z")],
+    "a running sum": [node("CumSum", "h place", "z")],
+}
+FURTHER: dict[str, Any] = {"other": np.array([0, 8, 4]), "joined": np.array([1, -1, 8]), "place": np.array(1)}
+
+
+@pytest.mark.parametrize("which", MIXED)
+def test_what_mixes_rows_stays_in_front(which: str) -> None:
+    names = {name for made in MIXED[which] for name in made.input}
+    _, count = moved(chain(*MIXED[which], **{name: array for name, array in FURTHER.items() if name in names}))
+    assert count == 0
+
+
+def test_behind_what_mixes_rows_the_rest_still_moves() -> None:
+    after, count = moved(chain(node("Softmax", "h", "s", axis=1), node("MatMul", "s weight", "z")))
+    assert (count, dims(after)["make_h"], dims(after)["make_z"]) == (1, ["batch", 4, WIDTH], ["batch", 1, WIDTH])
+
+
+def test_a_tensor_that_something_else_reads_is_computed_whole() -> None:
+    before = Encoder().model(node("Neg", "h1", "more"), outputs=("more",))
+    after, count = moved(before)
+    assert count == 1
+    assert dims(after)["make_projected"] == ["batch", 5, WIDTH]
+    assert dims(after)["make_up"] == ["batch", 1, 12]
+
+
+def test_an_output_in_the_middle_is_computed_whole() -> None:
+    before = Encoder().model(outputs=("h2",))
+    after, count = moved(before)
+    assert (count, dims(after)["make_down"], dims(after)["make_n3"]) == (1, ["batch", 5, WIDTH], ["batch", 1, WIDTH])
+
+
+def test_what_a_branch_reads_is_computed_whole() -> None:
+    inner = helper.make_graph([node("Neg", "h", "turned")], "inner", [], [value("turned")])
+    also = helper.make_graph([node("Identity", "x", "kept")], "also", [], [value("kept")])
+    nodes = [node("MatMul", "x weight", "h"), node("Relu", "h", "z"), node("Gather", "z index", "y", axis=1)]
+    ends = [value("y", ("batch", WIDTH)), value("more")]
+    held = {"weight": WEIGHT, "index": np.array(0), "flag": np.array(True)}
+    before = model([*nodes, node("If", "flag", "more", then_branch=inner, else_branch=also)], held, outputs=ends)
+    after, count = moved(before)
+    assert (count, dims(after)["make_h"]) == (0, ["batch", 4, WIDTH])
+
+
+def test_two_picks_of_the_same_rows_move_together_and_of_others_do_not() -> None:
+    nodes = [node("MatMul", "x weight", "h"), node("Relu", "h", "z"), node("Gather", "z one", "a", axis=1)]
+    ends = [value("a", ("batch", WIDTH)), value("b", ("batch", 1, WIDTH))]
+    held = {"weight": WEIGHT, "one": np.array(1), "other": np.array([-3])}
+    after, count = moved(model([*nodes, node("Gather", "z other", "b", axis=1)], held, outputs=ends))
+    assert (count, operators(after).count("Slice"), dims(after)["make_h"]) == (2, 1, ["batch", 1, WIDTH])
+    assert moved(model([*nodes, node("Gather", "z other", "b", axis=1)], held | {"other": np.array([2])}, outputs=ends))[1] == 0
+
+
+@pytest.mark.parametrize(
+    ("before", "said"),
+    [
+        (Encoder(index=[0, 1, 2]).model(), "3 of 5 rows are picked, not few enough to compute only those"),
+        (Encoder().model(outputs=("n3",)), "other rows of n3 are needed as well"),
+    ],
+)
+def test_it_says_why_a_product_or_a_norm_is_computed_whole(before: onnx.ModelProto, said: str) -> None:
+    with listening() as heard:
+        assert select_early.run(before)[1] == 0
+    assert heard == [f"picked: {said}"]
+
+
+def test_without_a_product_a_norm_or_attention_nothing_moves() -> None:
+    nodes = [node("Relu", "x", "h"), node("Add", "h h", "z"), node("Gather", "z index", "y", axis=1)]
+    before = model(nodes, {"index": np.array(0)}, outputs=[value("y", ("batch", WIDTH))])
+    with listening() as heard:
+        assert moved(before)[1] == 0
+    assert heard == ["y: no product, norm or attention is computed for these rows alone, so picking them earlier wins nothing"]
+
+
+def test_a_computed_target_of_a_reshape_becomes_numbers() -> None:
+    nodes = [node("Shape", "x", "sizes"), node("MatMul", "x weight", "h"), node("Reshape", "h sizes", "z")]
+    held = {"weight": WEIGHT, "index": np.array(0)}
+    picked = node("Gather", "z index", "y", axis=1)
+    after, count = moved(model([*nodes, picked], held, [value("x", TIME)], [value("y", ("batch", WIDTH))]))
+    assert (count, "Shape" in operators(after)) == (1, False)
+
+
+def test_sizes_of_other_axes_are_read_of_the_fewer_rows() -> None:
+    """The width of the rows is asked for as exporters do for an attention's scale."""
+    scale = [node("Shape", "h", "sizes"), node("Slice", "sizes last end", "size"), node("Cast", "size", "factor", to=TensorProto.FLOAT)]
+    held: dict[str, Any] = {"last": np.array([-1]), "end": np.array([2**63 - 1])}
+    after, count = moved(chain(*scale, node("Mul", "h factor", "z"), **held))
+    assert (count, dims(after)["make_h"]) == (1, ["batch", 1, WIDTH])
+    assert moved(chain(*scale, node("Mul", "h factor", "z"), **held | {"last": np.array([-2]), "end": np.array([-1])}))[1] == 0
+
+
+@pytest.mark.parametrize("option", ["onnx", "ort"])
+def test_a_fused_attention_computes_the_queries_that_are_read(option: str) -> None:
+    fused, attentions = fuse_attention.at(option).run(Encoder().model())
+    assert attentions == 1
+    assert broken(PASSES["select_early"], fused, small_feeds(fused), setting(fused)) == ""
+    after, count = select_early.run(fused)
+    assert (count, dims(after)["make_q_flat"], dims(after)["make_k_flat"]) == (1, ["batch", 1, WIDTH], ["batch", 5, WIDTH])
+
+
+@pytest.mark.parametrize("opset", [9, 11, 13])
+def test_older_opsets_write_bounds_and_axes_as_attributes(opset: int) -> None:
+    after, count = moved(chain(node("Relu", "h", "z"), index=2, opset=opset))
+    assert (count, operators(after)) == (1, ["Slice", "Identity", "MatMul", "Relu", "Squeeze"])
