@@ -9,7 +9,7 @@ import onnx_graphsurgeon as gs
 
 from variants.graph import constant
 from variants.rewriting.rewire import Wiring
-from variants.rewriting.slicing import END, Span, spans, write
+from variants.rewriting.slicing import Span, spans, write
 from variants.symbolic.infer import Facts
 from variants.symbolic.sizes import Size, sized
 from variants.variant import Array
@@ -113,12 +113,12 @@ def _counted(span: Span, size: int | None) -> Span:
 
 
 def _gathered(places: list[int], size: int | None) -> Rows:
-    if size is not None:
-        places = [place % size if -size <= place < size else place for place in places]
-    first, count = places[0], len(places)
-    if places != list(range(first, first + count)) or (first < 0 <= first + count - 1):
+    """A Slice where the size is known; where it is not, a Gather, of which all know how many rows it leaves."""
+    if size is None:
         return Rows(places=tuple(places))
-    return Rows(Span(first, first + count or END, 1))
+    places = [place % size if -size <= place < size else place for place in places]
+    first, count = places[0], len(places)
+    return Rows(Span(first, first + count, 1)) if places == list(range(first, first + count)) else Rows(places=tuple(places))
 
 
 def smaller(size: Size, rows: Rows, facts: Facts) -> Size:
