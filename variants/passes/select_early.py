@@ -79,4 +79,5 @@ def _explain(wiring: Wiring, one: Selection, region: Region) -> None:
         decline(picked, f"other rows of {source.name} are needed as well")
 
 
-select_early = surgeon(rewrite, stage=Stage.MERGE)
+# Behind split_qkv, which gives the queries a product of their own, and before flatten_matmul, which makes one axis of batch and rows.
+select_early = surgeon(rewrite, stage=Stage.AHEAD)

@@ -10,12 +10,16 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from tests.variants.graphs import WIDTH, copy, model, node, operators, value
+from tests.variants.graphs import WIDTH, copy, equal_outputs, model, node, operators, value
 from tests.variants.more_graphs.selecting import Encoder
 from tests.variants.pass_contract import PASSES, broken, setting, small_feeds
 from variants.explain import listening
+from variants.passes.flatten_matmul import flatten_matmul
 from variants.passes.fuse_attention import fuse_attention
+from variants.passes.fuse_bias_gelu import fuse_bias_gelu
+from variants.passes.fuse_skip_layernorm import fuse_skip_layernorm
 from variants.passes.select_early import select_early
+from variants.passes.split_qkv import split_qkv
 
 TIME = ("batch", "time", WIDTH)
 WEIGHT = np.random.default_rng(5).normal(size=(WIDTH, WIDTH)).astype(np.float32)
@@ -229,6 +233,56 @@ def test_sizes_of_other_axes_are_read_of_the_fewer_rows() -> None:
     after, count = moved(chain(*scale, node("Mul", "h factor", "z"), **held))
     assert (count, dims(after)["make_h"]) == (1, ["batch", 1, WIDTH])
     assert moved(chain(*scale, node("Mul", "h factor", "z"), **held | {"last": np.array([-2]), "end": np.array([-1])}))[1] == 0
+
+
+def test_of_an_axis_of_unknown_size_the_number_of_rows_is_known_all_the_same() -> None:
+    after, _ = moved(Encoder(tokens="tokens", index=-1).model())
+    found = dims(after)
+    assert [found[name][1] for name in ("make_q_flat", "make_up", "make_n3")] == [1, 1, 1]
+
+
+def test_a_mask_with_a_row_for_each_query_is_sliced_with_them_and_one_for_all_is_not() -> None:
+    nodes = [node("MatMul", "x weight", "h"), node("Transpose", "x", "t", perm=[0, 2, 1]), node("MatMul", "h t", "s")]
+    nodes += [node("Add", "mask s", "m"), node("Softmax", "m", "p"), node("MatMul", "p x", "z"), node("Gather", "z index", "y", axis=1)]
+    for rows, slices in ((4, 2), (1, 1)):
+        ports = [value("x"), value("mask", ("batch", rows, 4))]
+        before = model(nodes, {"weight": WEIGHT, "index": np.array(3)}, ports, [value("y", ("batch", WIDTH))])
+        after, count = moved(before)
+        assert (count, operators(after).count("Slice")) == (1, slices)
+
+
+def test_a_query_that_comes_out_of_a_packed_product_is_split_off_first() -> None:
+    """Alone only what is behind the packed product is computed for fewer rows."""
+    fused, _ = fuse_attention.at("onnx").run(Encoder(packed=True).model())
+    split, count = split_qkv.run(fused)
+    assert count == 1
+    packed, apart = select_early.run(fused), select_early.run(split)
+    assert packed[1] == apart[1] == 1
+    products = [sum(shape[1:2] == [1] for name, shape in dims(after).items() if name != "make_y") for after, _ in (packed, apart)]
+    assert products[1] > products[0]
+    assert broken(PASSES["select_early"], split, small_feeds(split), setting(split)) == ""
+    assert fuse_attention.stage < split_qkv.stage < select_early.stage < flatten_matmul.stage
+
+
+def test_a_norm_of_a_sum_and_a_gelu_with_a_bias_are_computed_for_the_rows_that_are_read() -> None:
+    nodes = [node("MatMul", "x weight", "h"), node("Add", "x h", "s"), node("LayerNormalization", "s scale bias", "n")]
+    nodes += [node("MatMul", "n weight", "u"), node("Add", "u bias", "b"), node("Gelu", "b", "g"), node("MatMul", "g weight", "d")]
+    nodes += [node("Add", "n d", "r"), node("LayerNormalization", "r scale bias", "z"), node("Gather", "z index", "y", axis=1)]
+    held = {"weight": WEIGHT, "index": np.array(0), "scale": np.ones(8, np.float32), "bias": np.ones(8, np.float32)}
+    before = model(nodes, held, outputs=[value("y", ("batch", WIDTH))], opset=20)
+    fused = fuse_bias_gelu.run(fuse_skip_layernorm.run(before)[0])[0]
+    assert {"SkipLayerNormalization", "BiasGelu"} <= set(operators(fused))
+    after, count = select_early.run(fused)
+    assert (count, operators(after).count("Slice"), operators(after)[0]) == (1, 1, "Slice")
+    equal_outputs(before, after)
+
+
+def test_a_causal_attention_is_left_as_it_counts_its_rows() -> None:
+    heads = [value(name, ("batch", 2, 5, 4)) for name in "qkv"]
+    for causal, count in ((0, 1), (1, 0)):
+        nodes = [node("Attention", "q k v", "z", is_causal=causal), node("Gather", "z index", "y", axis=2)]
+        before = model(nodes, {"index": np.array(4)}, heads, [value("y", ("batch", 2, 4))], opset=23)
+        assert moved(before)[1] == count
 
 
 @pytest.mark.parametrize("option", ["onnx", "ort"])
