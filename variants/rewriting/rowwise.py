@@ -35,7 +35,7 @@ class RowWise:
         """Of which inputs, along which axis, rows of `axis` of the outputs need the same rows; None where they need others."""
         domain = "" if node.domain in (None, "ai.onnx") else node.domain
         rule = self.rules.get((domain, node.op))
-        found = rule(self, node, axis) if rule is not None and id(node) in self.wiring.here else None
+        found = rule(self, node, axis) if rule is not None else None
         return found or None
 
     def live(self, node: gs.Node) -> list[int]:

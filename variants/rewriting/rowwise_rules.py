@@ -115,9 +115,7 @@ def _reshaped(rows: RowWise, node: gs.Node, axis: int) -> Needed | None:
         return None
     front = _volume(after[:axis])
     own = next((one for one, size in enumerate(before) if size == after[axis] and _volume(before[:one]) == front), None)
-    if own is None or _volume(before[own:]) != _volume(after[axis:]):
-        return None
-    return {0: own} if reshape_target(rows, node, own, axis) is not None else None
+    return {0: own} if own is not None and reshape_target(rows, node, own, axis) is not None else None
 
 
 def reshape_target(rows: RowWise, node: gs.Node, before: int, after: int) -> list[int] | gs.Tensor | None:

@@ -61,6 +61,7 @@ def test_of_the_last_block_of_an_encoder_only_the_class_token_is_computed() -> N
     assert found["make_q_flat"] == found["make_projected"] == found["make_down"] == found["make_n3"] == ["batch", 1, WIDTH]
     assert found["make_k_flat"] == found["make_v_flat"] == ["batch", 5, WIDTH]
     assert found["make_scores"] == ["batch", 2, 1, 5]
+    assert not {"h2", "scores"} & {name for made in after.graph.node for name in made.output}, "what holds fewer rows has another name"
 
 
 def test_what_comes_in_is_sliced_once_a_tensor_and_the_pick_behind_goes() -> None:
@@ -112,6 +113,14 @@ MAPS = {
     "some columns": [node("Slice", "h nought two last", "z")],
     "a choice": [node("Greater", "h row", "c"), node("Where", "c h rows", "z")],
     "half precision between": [node("Cast", "h", "c", to=TensorProto.FLOAT16), node("Cast", "c", "z", to=TensorProto.FLOAT)],
+    "a table by what the rows say": [
+        node("Cast", "h", "c", to=TensorProto.INT64),
+        node("Clip", "c least most", "i"),
+        node("Gather", "table i", "z"),
+    ],
+    "some columns by a Gather": [node("Gather", "h first", "z", axis=2)],
+    "one of the batch, by a matrix of places": [node("Gather", "h square", "g", axis=0), node("Squeeze", "g first", "z")],
+    "bytes with one scale": [node("QuantizeLinear", "h step", "q"), node("DequantizeLinear", "q step", "z")],
     "itself twice": [node("Mul", "h h", "s"), node("Add", "s h", "z")],
 }
 HELD: dict[str, Any] = {
@@ -124,6 +133,11 @@ HELD: dict[str, Any] = {
     "nought": np.array([0]),
     "two": np.array([2]),
     "last": np.array([-1]),
+    "least": np.array(0),
+    "most": np.array(2),
+    "table": np.array([3, 1, 4], np.float32),
+    "square": np.array([[0]]),
+    "step": np.array(0.125, np.float32),
 }
 
 
@@ -146,9 +160,18 @@ MIXED = {
     "rows joined": [node("Concat", "h x", "z", axis=1)],
     "rows and columns in one": [node("Reshape", "h other", "z")],
     "rows and the batch in one": [node("Reshape", "h joined", "z")],
+    "a norm of rows and columns": [node("LayerNormalization", "h plane", "z", axis=1)],
+    "bytes with a scale for each row": [node("QuantizeLinear", "h steps", "q", axis=1), node("DequantizeLinear", "q steps", "z", axis=1)],
+    "rows of which the first is left out": [node("Slice", "h from to from", "z")],
     "a running sum": [node("CumSum", "h place", "z")],
 }
 FURTHER: dict[str, Any] = {"other": np.array([0, 8, 4]), "joined": np.array([1, -1, 8]), "place": np.array(1)}
+FURTHER |= {
+    "plane": np.ones((4, 8), np.float32),
+    "steps": np.arange(1, 5, dtype=np.float32) / 8,
+    "from": np.array([1]),
+    "to": np.array([4]),
+}
 
 
 @pytest.mark.parametrize("which", MIXED)
@@ -233,12 +256,49 @@ def test_sizes_of_other_axes_are_read_of_the_fewer_rows() -> None:
     after, count = moved(chain(*scale, node("Mul", "h factor", "z"), **held))
     assert (count, dims(after)["make_h"]) == (1, ["batch", 1, WIDTH])
     assert moved(chain(*scale, node("Mul", "h factor", "z"), **held | {"last": np.array([-2]), "end": np.array([-1])}))[1] == 0
+    for place, count in ((2, 1), (1, 0), (-2, 0)):
+        picked = [scale[0], node("Gather", "sizes place", "size"), scale[2]]
+        assert moved(chain(*picked, node("Mul", "h factor", "z"), place=np.array(place)))[1] == count
 
 
 def test_of_an_axis_of_unknown_size_the_number_of_rows_is_known_all_the_same() -> None:
     after, _ = moved(Encoder(tokens="tokens", index=-1).model())
     found = dims(after)
     assert [found[name][1] for name in ("make_q_flat", "make_up", "make_n3")] == [1, 1, 1]
+
+
+def test_before_opset_13_softmax_runs_over_its_axis_and_all_behind() -> None:
+    assert moved(chain(node("Softmax", "h", "z", axis=1), opset=11))[1] == 0
+    assert moved(chain(node("Softmax", "h", "z", axis=2), opset=11))[1] == 1
+
+
+@pytest.mark.parametrize("turned", [0, 1])
+def test_a_gemm_computes_some_rows_but_all_columns(turned: int) -> None:
+    held = {"weight": WEIGHT, "shift": np.arange(6, dtype=np.float32)[:, None], "index": np.array(1)}
+    shape = (WIDTH, 6) if turned else (6, WIDTH)
+    for axis, count, left in ((0, 1, WIDTH), (1, 0, 6)):
+        nodes = [node("Gemm", "x weight shift", "z", transA=turned), node("Gather", "z index", "y", axis=axis)]
+        assert moved(model(nodes, held, [value("x", shape)], [value("y", (left,))]))[1] == count
+
+
+def test_rows_that_may_be_one_for_all_or_one_each_are_left() -> None:
+    nodes = [node("MatMul", "x weight", "h"), node("Add", "h other", "z"), node("Gather", "z index", "y", axis=1)]
+    ports = [value("x"), value("other", ("batch", "one or four", WIDTH))]
+    before = model(nodes, {"weight": WEIGHT, "index": np.array(0)}, ports, [value("y", ("batch", WIDTH))])
+    assert select_early.run(before)[1] == 0
+
+
+@pytest.mark.parametrize(("target", "count"), [("one t open u eight", 1), ("one t b u open", 0)])
+def test_a_target_that_leaves_the_rows_open_is_kept_where_no_numbers_say_it(target: str, count: int) -> None:
+    nodes = [node("MatMul", "x weight", "h"), node("Shape", "x", "sizes")]
+    nodes += [node("Gather", f"sizes at_{place}", name) for place, name in enumerate("tbu")]
+    nodes += [node("Concat", target, "target", axis=0), node("Reshape", "h target", "z"), node("Gather", "z index", "y", axis=2)]
+    held = {"weight": WEIGHT, "index": np.array(0), "one": np.array([1]), "open": np.array([-1]), "eight": np.array([8])}
+    held |= {f"at_{place}": np.array([place]) for place in range(3)}
+    read = {name for made in nodes for name in made.input}
+    given = {name: array for name, array in held.items() if name in read}
+    ends = [value("y", (1, "t", "u", WIDTH))]
+    assert moved(model(nodes, given, [value("x", ("t", "b", "u", WIDTH))], ends))[1] == count
 
 
 def test_a_mask_with_a_row_for_each_query_is_sliced_with_them_and_one_for_all_is_not() -> None:
@@ -275,6 +335,13 @@ def test_a_norm_of_a_sum_and_a_gelu_with_a_bias_are_computed_for_the_rows_that_a
     after, count = select_early.run(fused)
     assert (count, operators(after).count("Slice"), operators(after)[0]) == (1, 1, "Slice")
     equal_outputs(before, after)
+
+
+def test_the_mask_of_an_attention_goes_with_its_queries() -> None:
+    ports = [*(value(name, ("batch", 2, 5, 4)) for name in "qkv"), value("mask", ("batch", 1, 5, 5))]
+    nodes = [node("Attention", "q k v mask", "z"), node("Gather", "z index", "y", axis=2)]
+    after, count = moved(model(nodes, {"index": np.array(4)}, ports, [value("y", ("batch", 2, 4))], opset=23))
+    assert (count, operators(after).count("Slice")) == (1, 2)
 
 
 def test_a_causal_attention_is_left_as_it_counts_its_rows() -> None:
