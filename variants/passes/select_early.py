@@ -6,6 +6,11 @@ What picks is a Gather or a Slice with constant places along one axis, of at mos
 class token alone needs one row of 65 or 197 of its last block's MLP, norms, output projection and queries; keys and values
 need all rows, so there the region ends, and each tensor at its border is sliced once. The numbers are those of the same rows.
 Where the region has no product, norm or attention there is nothing to win, and it is left.
+
+It is in `all` by measurement (ONNX Runtime on the CPU, one thread, paired, on a machine with other work; how many times faster than
+without, behind fold, merge_reshapes, move_layout, fuse_gelu and fuse_layernorm, 95 % interval): vit_digits (6 blocks of 65 rows)
+1.12 [1.11, 1.14] at batch 1 and 1.17 [1.14, 1.18] at 8, vit:tiny 1.13 [1.12, 1.14] and 1.22 [1.20, 1.24]; with flatten_matmul
+behind both, vit_digits 1.08 [1.06, 1.10] and 1.09 [1.07, 1.10]. No GPU was measured.
 """
 
 from __future__ import annotations
