@@ -88,7 +88,7 @@ class _Padder:
                 self._widen(node, place, 0)
             return
         output = node.outputs[0]
-        back = self.found.axis[id(output)] - len(output.shape or ())
+        back = self.found.axis[id(output)] - self.found.rank[id(output)]
         for place, tensor in enumerate(node.inputs):
             value = constant(tensor) if id(tensor) not in self.found.axis else None
             if value is not None and value.ndim >= -back and value.shape[back] == self.found.count:

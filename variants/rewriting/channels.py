@@ -28,7 +28,7 @@ PRODUCTS = {"MatMul", "Gemm", "Conv"}
 
 @dataclass(slots=True)
 class Region:
-    """`tensors` have `count` channels at their `axis`; `makers` write them from weights, `sums` read them with weights.
+    """`tensors` have `count` channels at their `axis` of `rank` axes, as inferred; `makers` write them from weights, `sums` read them with weights.
 
     `through` are the nodes in between, `cropped` the tensors with a reader that needs the channels as they were; `obstacle`
     says why the region cannot be padded at all.
@@ -36,6 +36,7 @@ class Region:
 
     count: int
     axis: dict[int, int] = field(default_factory=dict)
+    rank: dict[int, int] = field(default_factory=dict)
     tensors: list[gs.Tensor] = field(default_factory=list)
     makers: dict[int, gs.Node] = field(default_factory=dict)
     sums: dict[int, gs.Node] = field(default_factory=dict)
@@ -85,6 +86,7 @@ class _Finder:
             self.found.obstacle = f"the channels of '{tensor.name}' are not known to be {self.found.count}"
             return
         axis %= len(shape)
+        self.found.rank[id(tensor)] = len(shape)
         if self.found.axis.setdefault(id(tensor), axis) != axis:
             self.found.obstacle = f"'{tensor.name}' has the channels in two places"
         if tensor not in self.found.tensors:

@@ -10,6 +10,7 @@ import pytest
 from onnx import TensorProto, numpy_helper
 
 from tests.variants.graphs import SHAPE, WIDTH, body, equal_outputs, model, node, operators, value
+from tests.variants.more_graphs import selecting
 from tests.variants.more_graphs.ahead import convolutions, ints, products, random
 from variants.explain import listening
 from variants.passes.pad_channels import pad_channels
@@ -222,3 +223,11 @@ def test_the_new_weights_are_zero() -> None:
     assert not arrays[(WIDTH, 32)][:, 20:].any()
     assert not arrays[(32, WIDTH)][20:].any()
     assert not arrays[(32,)][20:].any()
+
+
+def test_between_two_products_whose_shape_onnx_does_not_know_a_constant_is_widened_at_the_right_axis() -> None:
+    """Behind a Reshape to computed sizes onnx's inference knows no shape; the symbolic one does."""
+    before = selecting.Encoder(index=[1, 3], norm="nodes", opset=13, target="computed").model()
+    after, rewrites = pad_channels.at("16").run(before)
+    assert rewrites > 0
+    equal_outputs(before, after)
