@@ -38,7 +38,7 @@ class Stage(IntEnum):
     MERGE = 60
     """Several operators become one bigger one."""
     AHEAD = 70
-    """Work moved from every run to the build."""
+    """Work moved from every run to the build, or not done at all where nobody reads it."""
     ALIGN = 80
     """Sizes that suit the hardware."""
     PLACE = 90
