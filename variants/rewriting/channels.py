@@ -28,10 +28,9 @@ PRODUCTS = {"MatMul", "Gemm", "Conv"}
 
 @dataclass(slots=True)
 class Region:
-    """`tensors` have `count` channels at their `axis` of `rank` axes, as inferred; `makers` write them from weights, `sums` read them with weights.
-
-    `through` are the nodes in between, `cropped` the tensors with a reader that needs the channels as they were; `obstacle`
-    says why the region cannot be padded at all.
+    """`tensors` have `count` channels at their `axis` of `rank` axes, as inferred; `makers` write them from weights, `sums` read
+    them with weights. `through` are the nodes in between, `cropped` the tensors with a reader that needs the channels as they
+    were; `obstacle` says why the region cannot be padded at all.
     """
 
     count: int
