@@ -47,7 +47,7 @@ def test_every_case_is_kept_with_its_interval_and_the_operators_of_its_plan(kept
 def test_two_cases_that_took_turns_are_kept_and_one_that_was_not_measured_is_left_out(kept: GpuPasses) -> None:
     (duel,) = kept.duels
     assert (duel.one.passes, duel.other.passes) == (("fold",), ())
-    assert duel.speedup.value == pytest.approx(duel.other_us.value / duel.one_us.value, rel=0.2)
+    assert duel.speedup.low <= duel.speedup.value <= duel.speedup.high
 
 
 def test_the_pass_of_the_whole_is_judged_alone_and_within_it(kept: GpuPasses) -> None:
