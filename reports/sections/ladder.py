@@ -31,7 +31,7 @@ def rungs(entries: Sequence[Entry]) -> tuple[Rung, ...]:
     """The ladder of one place: the plain export, pipelines by what they extend, then the other precisions.
 
     The deepest branch comes first; a pipeline that extends none stands beside it. A precision stands on the
-    longest pipeline it was tried with; its other combinations are in the matrix. Networks of another source come last.
+    pipeline of most passes it was tried with (`all` is many); its other combinations are in the matrix. Networks of another source come last.
     """
     layered = [entry for entry in entries if entry.case.source != ONNX]
     entries = [entry for entry in entries if entry.case.source == ONNX]
@@ -69,7 +69,7 @@ def _height(passes: tuple[str, ...], parents: dict[tuple[str, ...], tuple[str, .
 def _precision_rungs(entries: Sequence[Entry], plain: dict[tuple[str, ...], Entry]) -> Iterator[Rung]:
     for precision in dict.fromkeys(entry.case.precision for entry in entries if entry.case.precision != PLAIN):
         tried = [entry for entry in entries if entry.case.precision == precision]
-        entry = max(tried, key=lambda e: len(e.case.passes))
+        entry = max(tried, key=lambda e: max(len(e.record.steps), len(e.case.passes)))
         below = plain.get(entry.case.passes)
         yield Rung(f"{entry.case.pipeline} → {precision}", entry, below, 0)
 

@@ -8,7 +8,7 @@ from reports.blocks import Chooser, Prose, Table
 from reports.case import Case
 from reports.record import Inaccurate, Record
 from reports.sections.ladder import STACKED, ladder, rungs
-from tests.reports.builders import case, record, run, timed
+from tests.reports.builders import case, record, run, step, timed
 
 
 def climb(*cases: Case) -> list[tuple[int, str]]:
@@ -96,3 +96,12 @@ def test_networks_of_another_source_stand_apart_beside_the_plain_export() -> Non
     assert [rung.step for rung in found] == ["plain export, fp32", "api → fp32", "api → fp16"]
     assert [rung.below and rung.below.case for rung in found] == [None, case(), case()]
     assert [rung.entry.is_plain for rung in found] == [True, False, False]
+
+
+def test_a_precision_stands_on_all_rather_than_on_two_passes_by_name() -> None:
+    many = tuple(step(name) for name in ("a", "b", "c", "d"))
+    plain, low = timed(case("all"), 700.0), timed(case("all", "fp16"), 600.0)
+    records = [timed(case(), 1000.0), timed(case("a+b"), 900.0), timed(case("a+b", "fp16"), 800.0)]
+    records += [msgspec.structs.replace(plain, steps=many), msgspec.structs.replace(low, steps=(*many, step("fp16")))]
+    last = rungs(run(*records).entries)[-1]
+    assert (last.step, last.below.case.pipeline if last.below else "") == ("all → fp16", "all")
