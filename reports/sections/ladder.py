@@ -31,7 +31,8 @@ def rungs(entries: Sequence[Entry]) -> tuple[Rung, ...]:
     """The ladder of one place: the plain export, pipelines by what they extend, then the other precisions.
 
     The deepest branch comes first; a pipeline that extends none stands beside it. A precision stands on the
-    pipeline of most passes it was tried with (`all` is many); its other combinations are in the matrix. Networks of another source come last.
+    pipeline of most passes it was tried with (`all` is many); its other combinations are in the matrix. Networks of another
+    source come last.
     """
     layered = [entry for entry in entries if entry.case.source != ONNX]
     entries = [entry for entry in entries if entry.case.source == ONNX]
